@@ -1,0 +1,69 @@
+# Everything a person or a pipeline does here. `make demo` and `make test` need nothing but Debian 12, Python 3.11 and git.
+PYTHON ?= /usr/bin/python3.11
+# Another interpreter gets an environment of its own: make test PYTHON=python3.12
+VENV ?= .venv$(if $(filter-out /usr/bin/python3.11,$(PYTHON)),-$(subst /,-,$(patsubst /%,%,$(PYTHON))))
+WORKERS ?= 2
+DIR ?= $(CURDIR)/.lab
+KEEP ?=
+ARGS ?=
+
+export PYTHON VENV
+BIN := $(VENV)/bin
+PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo lab test test-slow test-all check format lint types arch docs bench sim build clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing: Debian packages through apt, Python packages from uv.lock into .venv
+	@tools/setup
+
+demo: setup ## Show everything on real parts in under a minute; KEEP=1 leaves it running
+	@$(BIN)/psactl demo $(if $(KEEP),--keep) --dir $(DIR) $(ARGS)
+
+lab: ## As demo, and leave it running, with hints how to go on
+	@$(MAKE) --no-print-directory demo KEEP=1
+
+test: setup ## All tests but the slow ones (under 10 minutes on 2 cores); ARGS goes to pytest
+	@$(PYTEST) -m "not slow"
+
+test-slow: setup ## The tests that `make test` leaves out
+	@$(PYTEST) -m slow
+
+test-all: test test-slow ## Every test
+
+check: lint types arch ## What must be clean before a commit: format, lint, types, import arrows
+
+format: setup ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix --quiet .
+
+lint: setup ## Format and lint (ruff), changes nothing
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: setup ## Types (mypy, strict)
+	@$(BIN)/mypy
+
+arch: setup ## Import arrows (import-linter)
+	@$(BIN)/lint-imports
+
+docs: setup ## Write docs/reference from the models
+	@$(BIN)/python tools/reference.py
+
+bench: ## Measure the figures of the design as ratios to this machine's own floor
+	@tools/setup wrk=wrk
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+sim: setup ## The long simulation: more seeds than the tests use
+	@PSA_SIM_SEEDS=$(or $(SEEDS),2000) $(PYTEST) tests/simulation tests/properties
+
+build: setup ## Wheel and source archive in dist/
+	@.venv-tools/bin/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist
+	@ls -1 dist
+
+clean: ## Remove what the other targets made, the environments included
+	@rm -rf .venv .venv-* dist .lab .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""What can be asked for: frozen models, no I/O."""

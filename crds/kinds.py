@@ -1,0 +1,27 @@
+"""The kinds that this version has; nothing else knows the list."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from crds.balancer import LoadBalancerSpec, LoadBalancerStatus, TrafficSplitSpec, TrafficSplitStatus
+from crds.container import ContainerSpec, ContainerStatus
+from crds.meta import Model, Spec
+from crds.service import ServiceSpec, ServiceStatus
+
+#: Kinds that files may declare.
+FILE_KINDS: Final[Mapping[str, type[Spec]]] = MappingProxyType(
+    {"Container": ContainerSpec, "LoadBalancer": LoadBalancerSpec, "Service": ServiceSpec}
+)
+#: Kinds that only other objects declare.
+INTERNAL_KINDS: Final[Mapping[str, type[Spec]]] = MappingProxyType({"TrafficSplit": TrafficSplitSpec})
+KINDS: Final[Mapping[str, type[Spec]]] = MappingProxyType({**FILE_KINDS, **INTERNAL_KINDS})
+#: What each kind reports.
+STATUSES: Final[Mapping[str, type[Model]]] = MappingProxyType(
+    {
+        "Container": ContainerStatus,
+        "LoadBalancer": LoadBalancerStatus,
+        "Service": ServiceStatus,
+        "TrafficSplit": TrafficSplitStatus,
+    }
+)

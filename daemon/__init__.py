@@ -1,0 +1,1 @@
+"""The daemon: engine, store, sources, web and command line."""

@@ -1,0 +1,204 @@
+"""One pass over one object: observe, plan, gate, apply, commit."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from crds.meta import Key, Mode
+from daemon.engine.effects import EffectRunner, Ran
+from daemon.engine.gate import Gated, Hold, dependencies, gate
+from daemon.engine.judge import judge, judge_blind
+from daemon.engine.memory import Memory
+from daemon.ports import Clock, Random
+from daemon.store.operations import Apply, Miss, Operation, Orphan, Record, Report, Settle
+from daemon.store.store import Store
+from reconcilers.contract import (
+    AnyResource,
+    Close,
+    Declare,
+    MarkAbsent,
+    Note,
+    PermanentError,
+    Plan,
+    Reconciler,
+    TransientError,
+)
+
+log = structlog.stdlib.get_logger()
+
+AnyReconciler = Reconciler[Any, Any, Any]
+NOTHING_RAN = Ran((), (), (), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What observing and planning gave: a plan with its gate, or the error that stood in the way."""
+
+    plan: Plan[Any] | None
+    gated: Gated
+    waits_for: Hold | None
+    error: TransientError | PermanentError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What a pass came to; the controller decides from it when the next one is due."""
+
+    look: Look
+    ran: Ran = NOTHING_RAN
+    withheld: bool = False
+    """Steps were kept back because the same ones had no effect, or were refused for good."""
+
+
+class Passes:
+    """Makes passes. Time, chance and the outside come from the caller."""
+
+    def __init__(
+        self,
+        store: Store,
+        reconcilers: Mapping[str, AnyReconciler],
+        effects: EffectRunner,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self._store = store
+        self._reconcilers = reconcilers
+        self._effects = effects
+        self._clock = clock
+        self._random = random
+
+    async def look(self, resource: AnyResource, mode: Mode) -> Look:
+        """Observe and plan; change nothing, inside or outside."""
+        reconciler = self._reconcilers[resource.key.kind]
+        view = self._store.state
+        waits_for = dependencies(view, resource)
+        try:
+            async with asyncio.timeout(reconciler.pass_deadline.total_seconds()):
+                seen = await reconciler.observe(resource, view)
+        except TimeoutError:
+            seconds = reconciler.pass_deadline.total_seconds()
+            error = TransientError(f"no observation within {seconds:g} s")
+            return Look(None, Gated((), (), None), waits_for, error)
+        except (TransientError, PermanentError) as exc:
+            return Look(None, Gated((), (), None), waits_for, exc)
+        plan = reconciler.plan(resource, seen, self._clock.now())
+        gated = gate(
+            resource,
+            plan,
+            mode=mode,
+            orphaned=self._is_orphaned(resource),
+            suspended=self._store.is_suspended(resource.key, self._clock.now()),
+            waits_for=waits_for,
+            intents=self._store.state.intents(resource.key),
+        )
+        return Look(plan, gated, waits_for)
+
+    async def make(self, resource: AnyResource, memory: Memory, mode: Mode) -> Passed:
+        """Make one whole pass. Raises CommitError, and whatever a broken reconciler raises."""
+        look = await self.look(resource, mode)
+        if look.plan is None:
+            await self._report_blind(resource, look)
+            return Passed(look)
+        now = self._clock.monotonic()
+        steps = look.gated.steps
+        refusal = memory.refused(steps, resource.generation) if steps else None
+        withheld = refusal is not None or memory.is_repetition(steps, now)
+        ran = Ran((), (), (), refusal)
+        if steps and not withheld:
+            apply = self._reconcilers[resource.key.kind].apply
+            deadline = self._reconcilers[resource.key.kind].pass_deadline
+            ran = await self._effects.run(resource, steps, apply, deadline=deadline)
+        passed = Passed(look, ran, withheld)
+        operations = self._findings(resource, passed)
+        if operations:
+            await self._effects.commit(operations)
+        return passed
+
+    def _findings(self, resource: AnyResource, passed: Passed) -> tuple[Operation, ...]:
+        """Return all that the pass has to say, results of its steps first."""
+        plan, look, now = passed.look.plan, passed.look, self._clock.now()
+        if plan is None:
+            return ()
+        report = Report(
+            key=resource.key,
+            at=now,
+            verdicts=judge(resource, plan, look.gated, passed.ran, look.waits_for),
+            generation=resource.generation,
+            status=plan.status,
+        )
+        trouble = str(passed.ran.error) if passed.ran.error else plan.failed
+        failed = self._failure(resource.key, "StepFailed", trouble)
+        return (*passed.ran.results, *self._written(resource, plan), *failed, report)
+
+    def _written(self, resource: AnyResource, plan: Plan[Any]) -> Iterable[Operation]:
+        now = self._clock.now()
+        declared = [write for write in plan.writes if isinstance(write, Declare)]
+        if not self._is_orphaned(resource):
+            for write in declared:
+                yield from self._declared(resource, write)
+        if declared:
+            keys = {child.key for child in declared}
+            lost = [child.key for child in self._store.state.children(resource.key) if child.key not in keys]
+            yield from (Orphan(key, now) for key in lost)
+        yield from (
+            _translated(resource.key, write, now) for write in plan.writes if not isinstance(write, Declare)
+        )
+
+    def _declared(self, resource: AnyResource, write: Declare) -> Iterable[Operation]:
+        found = self._store.state.get(write.key)
+        if found is not None and found.owner != resource.key:
+            holder = found.owner or found.origin
+            yield from self._failure(resource.key, "NameTaken", f"{write.key} belongs to {holder}")
+            return
+        yield Apply(
+            key=write.key,
+            uid=self._random.uid(),
+            spec=write.spec,
+            at=self._clock.now(),
+            labels=write.labels,
+            annotations=write.annotations,
+            owner=resource.key,
+            origin=resource.origin,
+            lines=write.lines,
+        )
+
+    async def _report_blind(self, resource: AnyResource, look: Look) -> None:
+        if look.error is None:
+            return
+        permanent = isinstance(look.error, PermanentError)
+        reason = look.error.reason if isinstance(look.error, PermanentError) else "ObserveFailed"
+        verdicts = judge_blind(resource, reason, str(look.error), stalled=permanent)
+        failure = self._failure(resource.key, reason, str(look.error))
+        await self._store.commit((*failure, Report(resource.key, self._clock.now(), verdicts)))
+
+    def _failure(self, key: Key, reason: str, message: str | None) -> Iterable[Operation]:
+        """Say a failure once; the same again is no news, and no write."""
+        last = self._store.state.last_events.get(key)
+        if message is None or (last is not None and (last.reason, last.message) == (reason, message)):
+            return
+        yield Record(key, self._clock.now(), reason, message, warning=True)
+
+    def _is_orphaned(self, resource: AnyResource) -> bool:
+        if resource.orphaned_since is not None:
+            return True
+        owner = self._store.state.get(resource.owner) if resource.owner is not None else None
+        return owner is not None and self._is_orphaned(owner)
+
+
+def _translated(key: Key, write: Close | MarkAbsent | Note, now: datetime) -> Operation:
+    match write:
+        case Close(intent, outcome):
+            return Settle(intent, outcome, now)
+        case MarkAbsent(intent):
+            return Miss(intent, now)
+        case Note(reason, message, warning):
+            return Record(key, now, reason, message, warning)
+
+
+def poll_interval(reconciler: AnyReconciler, resource: AnyResource) -> timedelta:
+    """Return how often the object is looked at: its own wish, else the kind's."""
+    return resource.spec.poll_interval or reconciler.poll_interval

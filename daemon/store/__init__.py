@@ -1,0 +1,1 @@
+"""Objects, journal and events: in memory to read, in SQLite to last."""

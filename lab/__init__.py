@@ -1,0 +1,1 @@
+"""A whole platform on one machine, for the demo, the tests and the benchmarks."""

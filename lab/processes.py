@@ -1,0 +1,101 @@
+"""Processes as (pid, start time), so that a reused pid is never taken for one of ours, nor ended."""
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Environment variable that every part carries, and its children inherit; its value is the lab's secret mark.
+MARK = "PSA_LAB_PART"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Process:
+    """One process; ``started`` is field 22 of /proc/PID/stat, in clock ticks since boot."""
+
+    pid: int
+    started: int
+
+
+def identify(pid: int) -> Process | None:
+    """Return the process that has *pid* now, or None if none has or it is a zombie."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The command in parentheses may itself hold blanks and parentheses.
+    fields = text.rpartition(")")[2].split()
+    return None if fields[0] in {"Z", "X"} else Process(pid, int(fields[19]))
+
+
+def is_alive(process: Process) -> bool:
+    """Whether that very process still runs."""
+    return identify(process.pid) == process
+
+
+def marked(mark: str) -> frozenset[Process]:
+    """Return all processes that carry *mark*: the parts and whatever they started. Never this one."""
+    wanted = f"{MARK}={mark}".encode()
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):  # gone in the meantime, or another user's
+            process = identify(int(entry.name))
+            if process is not None and wanted in (entry / "environ").read_bytes().split(b"\0"):
+                found.add(process)
+    return frozenset(found)
+
+
+def send(process: Process, number: signal.Signals) -> bool:
+    """Send a signal to that very process; False if it is gone."""
+    with _opened(process) as descriptor:
+        if descriptor is None:
+            return False
+        try:
+            signal.pidfd_send_signal(descriptor, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+def wait_gone(processes: Iterable[Process], seconds: float) -> frozenset[Process]:
+    """Wait until all are gone, at most *seconds*; return those that are left."""
+    deadline = time.monotonic() + seconds
+    left = set()
+    for process in processes:
+        with _opened(process) as descriptor:
+            if descriptor is None:
+                continue
+            waiting = select.poll()
+            waiting.register(descriptor, select.POLLIN)
+            if not waiting.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                left.add(process)
+    return frozenset(left)
+
+
+def end(processes: Iterable[Process], *, grace_s: float) -> frozenset[Process]:
+    """End all: SIGTERM, after *grace_s* seconds SIGKILL; return what even that did not end."""
+    asked = frozenset(process for process in processes if send(process, signal.SIGTERM))
+    left = wait_gone(asked, grace_s)
+    for process in left:
+        send(process, signal.SIGKILL)
+    return wait_gone(left, 5.0)
+
+
+@contextlib.contextmanager
+def _opened(process: Process) -> Iterator[int | None]:
+    """Open a descriptor that means that very process, even if the pid is given away while we look."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        yield None
+        return
+    try:
+        yield descriptor if is_alive(process) else None
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""What is exported to Prometheus, and what is made from it."""

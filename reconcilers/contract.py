@@ -1,0 +1,280 @@
+"""What a reconciler is to the engine: ``observe → plan → apply`` over frozen values. No I/O, no kind."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Generic, Protocol, TypeVar
+
+from crds.meta import Condition, ConditionType, Key, Model, Origin, Spec, Truth, Verb
+
+SpecT = TypeVar("SpecT", bound=Spec)
+SeenT = TypeVar("SeenT")
+ActionT = TypeVar("ActionT")
+
+
+class TransientError(Exception):
+    """The outside did not do it this time: retried with back-off. An outcome may be unknown."""
+
+
+class NotSentError(TransientError):
+    """The outside refused, or was never reached: it surely did not happen."""
+
+
+class PermanentError(Exception):
+    """The outside will never do it as asked: Stalled until the spec changes.
+
+    ``reason`` is CamelCase and goes into the condition.
+    """
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Resource(Generic[SpecT]):
+    """An object as the store has it: desired state and what is known about it.
+
+    ``uid`` is 32 hex digits; ``generation`` counts changes of the spec from 1; instants are UTC.
+    ``status`` is the kind's own status model, None before the first look.
+    """
+
+    key: Key
+    uid: str
+    generation: int
+    spec: SpecT
+    created_at: datetime
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    owner: Key | None = None
+    origin: Origin | None = None
+    lines: Mapping[str, int] = field(default_factory=dict)
+    """Line of each field in the file, by its dotted path (``spec.memory``)."""
+    orphaned_since: datetime | None = None
+    """Since when its file, or its owner's declaration, is gone."""
+    observed_generation: int = 0
+    conditions: tuple[Condition, ...] = ()
+    status: Model | None = None
+
+    def condition(self, kind: ConditionType) -> Condition | None:
+        """Return the condition of that type, or None if nothing was said yet."""
+        return next((found for found in self.conditions if found.type is kind), None)
+
+    def is_ready(self) -> bool:
+        """Whether it works and matches the spec that is in force now."""
+        ready = self.condition(ConditionType.READY)
+        return (
+            ready is not None and ready.status is Truth.TRUE and self.observed_generation == self.generation
+        )
+
+    def where(self, path: str) -> Origin | None:
+        """Return the file and line that asked for the field at *path*, or for its nearest parent."""
+        if self.origin is None:
+            return None
+        while path not in self.lines and "." in path:
+            path = path.rpartition(".")[0]
+        return Origin(self.origin.file, self.lines.get(path, self.origin.line))
+
+
+AnyResource = Resource[Spec]
+
+
+class StepClass(enum.Enum):
+    """How the engine guards a step against a crash or a lost answer (DESIGN §4)."""
+
+    ABSOLUTE = "absolute"
+    """Sets a value: after an unknown outcome, observing again tells all. No journal row."""
+    EXCLUSIVE = "exclusive"
+    """Must not happen twice: intent row before, result row after."""
+    ONCE = "once"
+    """Leaves no trace to observe: an unknown outcome is held for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field's difference, for people: ``memory 4Gi → 6Gi``."""
+
+    path: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[ActionT]):
+    """One mutation of the outside. It carries all that ``apply`` needs.
+
+    ``target`` names the real thing (``CT 100 on pve``); ``summary`` is the sentence that people read;
+    ``needs`` is the destructive verb that ``spec.allow`` must have; ``deadline`` is how long the call and the
+    task behind it may take, and decides when "it did not happen" may be concluded.
+    """
+
+    action: ActionT
+    step_class: StepClass
+    target: str
+    summary: str
+    changes: tuple[Change, ...] = ()
+    needs: Verb | None = None
+    origin: Origin | None = None
+    deadline: timedelta = timedelta(seconds=60)
+
+
+class OutcomeKind(enum.Enum):
+    """How a journalled step ended."""
+
+    RUNNING = "running"
+    """Begun; ``reference`` names what to follow."""
+    DONE = "done"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    """No answer: observing decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What ``apply`` knows at its end; ``reference`` is the outside's name of the work, such as a UPID."""
+
+    kind: OutcomeKind = OutcomeKind.DONE
+    reference: str | None = None
+    message: str = ""
+
+
+DONE = Outcome()
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An open row of the journal: an exclusive or once step that was begun and not closed.
+
+    ``action`` is the name of the step's action class, ``absent_since`` when no trace of it was first found.
+    """
+
+    id: int
+    key: Key
+    generation: int
+    action: str
+    target: str
+    summary: str
+    begun_at: datetime
+    deadline: timedelta
+    state: OutcomeKind
+    reference: str | None = None
+    absent_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Declare:
+    """Write: this child shall exist with this spec. Children that are no longer declared become orphans."""
+
+    key: Key
+    spec: Spec
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    lines: Mapping[str, int] = field(default_factory=dict)
+    """Lines of the owner's file that asked for the child's fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Write: what became of an open intent."""
+
+    intent: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class MarkAbsent:
+    """Write: no trace of this intent's work was found for the first time."""
+
+    intent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Write: an event about the object, for people. ``reason`` is CamelCase."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+Write = Declare | Close | MarkAbsent | Note
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a plan says about one condition; the engine adds the time."""
+
+    type: ConditionType
+    status: Truth
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan(Generic[ActionT]):
+    """What follows from one look. An empty plan means: all is as asked.
+
+    The engine derives Synced, Progressing, Drifted, Adopted, DependenciesReady and Stalled from what is here;
+    a plan says ``Ready`` and ``Degraded`` itself where "no steps left" is not the whole truth.
+    """
+
+    steps: tuple[Step[ActionT], ...] = ()
+    writes: tuple[Write, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    status: Model | None = None
+    """The kind's status model; None leaves the last one."""
+    recheck_after: timedelta | None = None
+    """When to look again; None means after the poll interval. A duration, never "at once"."""
+    waiting: str | None = None
+    """What is being waited for (a lock, a running task): Progressing, nothing failed."""
+    foreign: str | None = None
+    """Why the real thing is not ours: steps wait for ``adopt: true``."""
+    blocked: tuple[str, str] | None = None
+    """Reason and message of what will not move until a person or the spec does something: Stalled."""
+    failed: str | None = None
+    """What failed outside since the last look: retried with back-off."""
+
+
+class View(Protocol):
+    """A read-only snapshot of the store."""
+
+    def get(self, key: Key) -> AnyResource | None:
+        """Return the object, or None."""
+        ...
+
+    def list(self, kind: str) -> tuple[AnyResource, ...]:
+        """Return all objects of a kind, by name."""
+        ...
+
+    def children(self, owner: Key) -> tuple[AnyResource, ...]:
+        """Return the objects that *owner* declared, orphans among them, by key."""
+        ...
+
+    def intents(self, key: Key) -> tuple[Intent, ...]:
+        """Return the open intents of an object, oldest first."""
+        ...
+
+
+class Reconciler(Protocol[SpecT, SeenT, ActionT]):
+    """One kind. ``observe`` and ``apply`` may raise the two errors above; ``plan`` never raises."""
+
+    kind: str
+    poll_interval: timedelta
+    pass_deadline: timedelta
+
+    def endpoint(self, resource: Resource[SpecT]) -> str | None:
+        """Return the endpoint whose bulkhead a pass of this object goes through; None for none."""
+        ...
+
+    async def observe(self, resource: Resource[SpecT], view: View) -> SeenT:
+        """Look at the real thing; every fact is present, absent or unknown."""
+        ...
+
+    def plan(self, resource: Resource[SpecT], seen: SeenT, now: datetime) -> Plan[ActionT]:
+        """Decide what to do: pure, synchronous, total."""
+        ...
+
+    async def apply(self, step: Step[ActionT]) -> Outcome:
+        """Carry out one step."""
+        ...
