@@ -13,6 +13,8 @@ from lab.processes import MARK, Process, end, identify, is_alive, marked
 
 #: Ended first, so that it does not report the end of all the others.
 _FIRST: Final = "daemon"
+#: What this process started: kept, because a Popen that is forgotten while its process runs complains.
+_CHILDREN: Final[list[subprocess.Popen[bytes]]] = []
 
 
 class PartError(Exception):
@@ -26,8 +28,6 @@ class Parts:
         self._run = run
         self._log = log
         self._mark = mark
-        # Kept, because a Popen that is forgotten while its process runs complains.
-        self._children: list[subprocess.Popen[bytes]] = []
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -47,7 +47,7 @@ class Parts:
                 pass_fds=keep_open,
                 cwd=Path(__file__).parents[1],
             )
-        self._children.append(child)
+        _CHILDREN.append(child)
         process = identify(child.pid)
         if process is None:
             raise PartError(f"{name} ended at once:\n{self.tail(name)}")
@@ -89,7 +89,7 @@ class Parts:
         process = self.remembered().get(name)
         if process is not None and end([process], grace_s=grace_s):
             raise PartError(f"{name} (pid {process.pid}) does not end, not even by SIGKILL")
-        self._reap()
+        _reap()
         (self._run / f"{name}.pid").unlink(missing_ok=True)
 
     def end_all(self, *, grace_s: float = 5.0) -> frozenset[Process]:
@@ -103,13 +103,10 @@ class Parts:
             found |= left
             if stuck := end(left, grace_s=grace_s):
                 raise PartError(f"not even SIGKILL ends {', '.join(str(p.pid) for p in sorted(stuck))}")
-        self._reap()
+        _reap()
         for path in self._run.glob("*.pid"):
             path.unlink()
         return frozenset(found)
-
-    def _reap(self) -> None:
-        self._children = [child for child in self._children if child.poll() is None]
 
     def tail(self, name: str, lines: int = 15) -> str:
         """Return the last lines of a part's log."""
@@ -118,3 +115,7 @@ class Parts:
         except FileNotFoundError:
             return "(no log)"
         return "\n".join(f"    {line}" for line in text.splitlines()[-lines:])
+
+
+def _reap() -> None:
+    _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]

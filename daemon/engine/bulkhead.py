@@ -30,10 +30,13 @@ class Bulkhead:
         """Whether the breaker keeps ordinary passes out."""
         return self.open_until is not None
 
-    def admits(self, now: float) -> bool:
-        """Whether an ordinary pass may start now; an open breaker lets one probe in when it is due."""
+    def admits(self, now: float, *, eager: bool = False) -> bool:
+        """Whether an ordinary pass may start now; an open breaker lets one probe in at a time.
+
+        It does so when the probe is due, or at once when a person waits for it (*eager*).
+        """
         if self.open_until is not None:
-            return not self.probing and now >= self.open_until
+            return not self.probing and (eager or now >= self.open_until)
         return self.inside < WIDTH
 
     def enter(self) -> None:

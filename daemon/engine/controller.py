@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Final
 
 import structlog
-from metrics.engine import EngineMetrics
 
 from crds.meta import Condition, ConditionType, Key, Mode, Truth
 from daemon.engine.backoff import PATIENT, URGENT, Backoff
@@ -20,6 +19,7 @@ from daemon.engine.workset import Priority, Taken, WorkSet
 from daemon.ports import Clock, Random
 from daemon.store.operations import Event, Record, Report
 from daemon.store.store import Changed, CommitError, Store
+from metrics.engine import EngineMetrics
 from reconcilers.contract import AnyResource, PermanentError, TransientError, Verdict
 
 log = structlog.stdlib.get_logger()
@@ -28,6 +28,8 @@ SLOTS: Final = 16
 RESERVED_SLOTS: Final = 2
 SETTLE_S: Final = 0.05
 """Pause between applied steps and the look that verifies them."""
+TICK_S: Final = 0.001
+"""Timers may fire early by the clock's resolution; shorter waits would spin."""
 JITTER: Final = 0.1
 ALWAYS_WATCHED: Final = timedelta(seconds=1)
 """Kinds polled this often are exempt from bulkheads and long back-off: traffic splits."""
@@ -160,7 +162,7 @@ class Controller:
         timer = None
         if due is not None and len(self._running) < SLOTS:
             # Only the reserved slots may be left: what is due but ordinary must not make this spin.
-            soonest = SETTLE_S if len(self._running) >= SLOTS - RESERVED_SLOTS else 0.0
+            soonest = SETTLE_S if len(self._running) >= SLOTS - RESERVED_SLOTS else TICK_S
             delay = max(soonest, due - self._clock.monotonic())
             timer = asyncio.get_running_loop().call_later(delay, self._wake.set)
         await self._wake.wait()
@@ -188,7 +190,7 @@ class Controller:
         bulkhead = self._bulkhead(resource)
         if bulkhead is None:
             return True
-        if self._is_exempt(taken) or bulkhead.admits(now):
+        if self._is_exempt(taken) or bulkhead.admits(now, eager=taken.priority >= Priority.CHANGE):
             bulkhead.enter()
             return True
         self._work.done(taken.key)
@@ -280,7 +282,7 @@ class Controller:
         self._metrics.drift(taken.key, len(plan.steps))
         if passed.withheld:
             wait = patience.cap_s if ran.error is not None else max(SETTLE_S, memory.hold_until - now)
-            self._work.add(taken.key, Priority.RETRY, now + wait)
+            self._work.add(taken.key, Priority.RETRY, now + min(wait, self._interval(resource)))
             return "withheld"
         if ran.error is not None or plan.failed is not None:
             self._metrics.effect(endpoint, "failed")

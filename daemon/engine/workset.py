@@ -106,7 +106,7 @@ class WorkSet:
         self._entries.pop(key, None)
 
     def next_due(self) -> float | None:
-        """Return when the earliest key that is not out becomes due, None if there is none."""
+        """Return when the next key that is not out becomes due (any that is due already), or None."""
         for heap in (self._reserved, self._ready):
             while heap and not self._is_current(heap[0]):
                 heapq.heappop(heap)

@@ -57,7 +57,7 @@ def stop_task(call: Call) -> Json:
     task = _task(call, "Sys.Modify")
     if task.running(call.now) and not task.exitstatus:
         task.ends_at = call.now
-        task.stopped = True
+        task.fails_with = "received interrupt"
     return None
 
 

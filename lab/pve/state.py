@@ -84,7 +84,10 @@ class Container:
 
 @dataclass(slots=True)
 class Task:
-    """One worker. Its effect is applied when its time has come and *exitstatus* is still empty."""
+    """One worker. Its effect is applied when its time has come; *exitstatus* is empty until then.
+
+    *fails_with* is the exit that a fault or a stop prescribes; a *lost* worker is killed half-way.
+    """
 
     upid: str
     node: str
@@ -99,8 +102,9 @@ class Task:
     params: dict[str, str] = field(default_factory=dict)
     vmid: int = 0
     exitstatus: str = ""
+    fails_with: str = ""
+    lost: bool = False
     log: list[str] = field(default_factory=list)
-    stopped: bool = False
 
     def running(self, now: float) -> bool:
         return now < self.ends_at
@@ -161,6 +165,7 @@ class World:
     volumes: list[Volume] = field(default_factory=list)
     containers: dict[int, Container] = field(default_factory=dict)
     tasks: list[Task] = field(default_factory=list)
+    open_tasks: list[int] = field(default_factory=list)  # places in *tasks* of those without an exit
     users: dict[str, User] = field(default_factory=dict)
     acl: list[AclEntry] = field(default_factory=list)
     roles: dict[str, list[str]] = field(default_factory=dict)
@@ -180,6 +185,9 @@ class World:
 
     def seconds(self, duration_s: float) -> float:
         return duration_s * self.time_scale
+
+    def unfinished(self) -> list[Task]:
+        return [self.tasks[place] for place in self.open_tasks]
 
     def find(self, vmid: int, node: str) -> Container | None:
         container = self.containers.get(vmid)

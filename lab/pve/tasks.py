@@ -58,13 +58,14 @@ def start(world: World, plan: Plan, now: float) -> Task:
         params=plan.params,
         vmid=plan.vmid,
     )
+    world.open_tasks.append(len(world.tasks))
     world.tasks.append(task)
     return task
 
 
 def locked_until(world: World, vmid: int) -> float:
     """When the last holder of the container's lock file lets go; 0 if nobody holds it."""
-    ends = [task.ends_at for task in world.tasks[-100:] if task.vmid == vmid and task.type in LOCKING]
+    ends = [task.ends_at for task in world.unfinished() if task.vmid == vmid and task.type in LOCKING]
     return max([*ends, world.flocks.get(vmid, 0.0)])
 
 
@@ -73,7 +74,7 @@ def flock_timeout(vmid: int) -> ApiError:
 
 
 def find(world: World, upid: str, node: str) -> Task | None:
-    return next((task for task in world.tasks if task.upid == upid and task.node == node), None)
+    return next((task for task in reversed(world.tasks) if task.upid == upid and task.node == node), None)
 
 
 def finish(task: Task, exitstatus: str, log: Sequence[str]) -> None:

@@ -1,0 +1,150 @@
+"""One lab's folder: what lies where, its record, and the addresses that follow from its number."""
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lab.parts import Parts
+
+#: UNIX socket paths end at 107 bytes, and HAProxy appends its pid to them while it binds.
+_LONGEST_RUN: Final = 70
+_RECORD: Final = "lab.json"
+_FOLDERS: Final = ("desired.d", "state", "log", "pve", "haproxy")
+
+
+class LabError(Exception):
+    """The folder is not one to work in; the text says why and what to do."""
+
+
+class Record(BaseModel):
+    """What ``lab.json`` holds. ``mark`` is carried by every process of the lab."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: int
+    mark: str
+    run: Path
+    """Where the sockets and pid files are: ``D/run``, or a shorter path that it links to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """A lab's folder and what follows from its number."""
+
+    root: Path
+    record: Record
+
+    @classmethod
+    def create(cls, root: Path, number: int) -> Self:
+        """Make what is missing in a folder that ``former_lab`` accepted."""
+        root = root.absolute()
+        root.mkdir(parents=True, exist_ok=True)
+        root.chmod(0o755)
+        record = Record(number=number, mark=secrets.token_hex(16), run=_make_run(root))
+        for name in _FOLDERS:
+            (root / name).mkdir(exist_ok=True)
+            (root / name).chmod(0o755)
+        (root / _RECORD).write_text(record.model_dump_json() + "\n")
+        return cls(root, record)
+
+    @classmethod
+    def open(cls, root: Path) -> Self:
+        """Open a folder that ``create`` made; LabError if it is not one."""
+        root = root.absolute()
+        try:
+            return cls(root, Record.model_validate_json((root / _RECORD).read_text()))
+        except FileNotFoundError:
+            raise LabError(f"{root} holds no lab: there is no {_RECORD}") from None
+        except (ValidationError, OSError) as exc:
+            raise LabError(f"{root / _RECORD} is not readable: {exc}") from exc
+
+    @property
+    def parts(self) -> Parts:
+        """The processes of the lab."""
+        return Parts(self.record.run, self.log, self.record.mark)
+
+    @property
+    def desired(self) -> Path:
+        """The directory that the daemon watches."""
+        return self.root / "desired.d"
+
+    @property
+    def state(self) -> Path:
+        """The daemon's state."""
+        return self.root / "state"
+
+    @property
+    def log(self) -> Path:
+        """One log a part."""
+        return self.root / "log"
+
+    @property
+    def config(self) -> Path:
+        """The daemon's settings."""
+        return self.root / "config.yaml"
+
+    @property
+    def token(self) -> Path:
+        """The daemon's Proxmox token."""
+        return self.root / "pve.token"
+
+    def socket(self, name: str) -> Path:
+        """Return the path of a UNIX socket: api, app, pve or haproxy."""
+        return self.record.run / f"{name}.sock"
+
+    def address(self, last_two: str) -> str:
+        """Return what 10.0.``last_two`` of the example is in this lab."""
+        return f"127.{self.record.number}.{last_two}"
+
+    def translate(self, text: str) -> str:
+        """Move all of the example's addresses into this lab."""
+        return re.sub(r"(?<![\d.])10\.0\.(?=\d)", f"127.{self.record.number}.", text)
+
+    def remove_sockets(self) -> None:
+        """Delete what is of no use when no part runs."""
+        shutil.rmtree(self.record.run, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+            (self.root / "run").unlink()
+
+    def remove_contents(self) -> None:
+        """Delete what a lab makes in its folder, and nothing else."""
+        self.remove_sockets()
+        for name in _FOLDERS:
+            shutil.rmtree(self.root / name, ignore_errors=True)
+        for path in (self.config, self.token, self.root / _RECORD):
+            path.unlink(missing_ok=True)
+
+
+def former_lab(root: Path) -> Lab | None:
+    """Return the lab that was in *root*; LabError if it still runs, or if *root* holds what no lab made."""
+    if (root / _RECORD).exists():
+        lab = Lab.open(root)
+        if running := lab.parts.running():
+            names = ", ".join(f"{name} (pid {process.pid})" for name, process in running.items())
+            raise LabError(f"a lab runs in {root}: {names}; end it with `python -m lab down --dir {root}`")
+        return lab
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise LabError(f"{root} exists, and is neither empty nor a lab: choose another --dir")
+    return None
+
+
+def _make_run(root: Path) -> Path:
+    run = root / "run"
+    if len(os.fsencode(run)) > _LONGEST_RUN:
+        short = Path(tempfile.mkdtemp(prefix="psa-run-", dir="/tmp"))
+        with contextlib.suppress(FileNotFoundError):
+            run.unlink()
+        run.symlink_to(short)
+        run = short
+    else:
+        run.mkdir()
+    run.chmod(0o755)
+    return run

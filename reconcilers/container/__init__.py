@@ -1,0 +1,1 @@
+"""Container: one LXC container on a Proxmox cluster."""

@@ -1,0 +1,154 @@
+"""A proxmoxer resource whose connection is pinned, or checked against a CA; made anew for each thread."""
+
+import json
+import re
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import requests
+from proxmoxer.backends.https import Backend, JsonSerializer
+from proxmoxer.core import ProxmoxResource
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+_TOKEN: Final = re.compile(
+    r"(?P<user>[^\s:/!=]+@[A-Za-z][A-Za-z0-9._-]+)!(?P<name>[A-Za-z][A-Za-z0-9._-]+)=(?P<value>[0-9a-fA-F-]{36})"
+)
+_FINGERPRINT_DIGITS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An API token; its value is a secret and stays out of ``repr``."""
+
+    user: str
+    name: str
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Token":
+        """Read ``user@realm!tokenid=UUID``; raise ValueError, without the secret, that says the form."""
+        match = _TOKEN.fullmatch(text.strip())
+        if match is None:
+            raise ValueError("a token of the form user@realm!tokenid=UUID is needed")
+        return cls(match["user"], match["name"], match["value"])
+
+    @property
+    def id(self) -> str:
+        """The token's public name, ``user@realm!tokenid``."""
+        return f"{self.user}!{self.name}"
+
+    def __repr__(self) -> str:
+        return f"Token({self.id})"
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """How a server proves itself: a SHA-256 *fingerprint*, a *ca_file*, or the system's authorities."""
+
+    fingerprint: str | None = None
+    ca_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.fingerprint is not None and self.ca_file is not None:
+            raise ValueError("either a fingerprint or a CA file, not both")
+        digits = (self.fingerprint or "0" * _FINGERPRINT_DIGITS).replace(":", "")
+        if not re.fullmatch(r"[0-9a-fA-F]{64}", digits):
+            raise ValueError("a SHA-256 fingerprint is needed: 32 bytes as AA:BB:…")
+        if self.ca_file is not None and not self.ca_file.is_file():
+            raise ValueError(f"there is no CA file {self.ca_file}")
+
+
+class GarbledAnswerError(Exception):
+    """A 2xx answer that is no Proxmox document; nothing may be concluded from it."""
+
+
+class _PinnedAdapter(HTTPAdapter):
+    """Compares the server's certificate with a fingerprint before a byte of the request is sent."""
+
+    def __init__(self, fingerprint: str) -> None:
+        self._fingerprint = fingerprint
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, assert_fingerprint=self._fingerprint, **kwargs)
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        # The pin replaces the chain of trust; urllib3 refuses every other certificate.
+        return super().send(request, *args, **(kwargs | {"verify": False}))
+
+
+class _Serializer(JsonSerializer):  # type: ignore[misc]  # proxmoxer has no types
+    """proxmoxer's own one answers a garbled 2xx with data, and drops the message of an error."""
+
+    def loads(self, response: requests.Response) -> Any:
+        try:
+            return json.loads(response.content)["data"]
+        except (ValueError, KeyError, TypeError):
+            raise GarbledAnswerError(f"status {response.status_code}, but no Proxmox document") from None
+
+    def loads_errors(self, response: requests.Response) -> dict[str, Any]:
+        try:
+            document = json.loads(response.content)
+        except ValueError:
+            return {}
+        return document if isinstance(document, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One host of a cluster as one thread sees it."""
+
+    resource: Any
+    session: requests.Session
+
+
+def connect(url: str, token: Token, trust: Trust, *, timeout_s: tuple[float, float]) -> Endpoint:
+    """Return a lazy connection to *url*; *timeout_s* are the socket's limits to connect and to read."""
+    verify: bool | str = str(trust.ca_file) if trust.ca_file is not None else True
+    backend = Backend(
+        host=urlsplit(url).netloc,
+        user=token.user,
+        token_name=token.name,
+        token_value=token.value,
+        verify_ssl=verify,
+        timeout=timeout_s,
+    )
+    session: requests.Session = backend.get_session()
+    session.trust_env = False  # else REQUESTS_CA_BUNDLE, proxies and .netrc of the environment win
+    session.max_redirects = 0
+    if trust.fingerprint is not None:
+        session.mount("https://", _PinnedAdapter(trust.fingerprint))
+    resource = ProxmoxResource(base_url=backend.get_base_url(), session=session, serializer=_Serializer())
+    return Endpoint(resource, session)
+
+
+def is_distrusted(error: requests.RequestException) -> bool:
+    """Whether the server's certificate was refused."""
+    causes = _causes(error)
+    return any(
+        isinstance(cause, ssl.SSLCertVerificationError) or "Fingerprints did not match" in str(cause)
+        for cause in causes
+    )
+
+
+def is_unsent(error: requests.RequestException) -> bool:
+    """Whether the connection did not even come about."""
+    if isinstance(error, requests.ConnectTimeout) or is_distrusted(error):
+        return True
+    return any(isinstance(cause, (NewConnectionError, ConnectTimeoutError)) for cause in _causes(error))
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return *error* and all that it wraps, as urllib3 and requests do: in ``args`` and in ``reason``."""
+    found: list[BaseException] = []
+    queue: list[object] = [error]
+    while queue:
+        cause = queue.pop()
+        if isinstance(cause, BaseException) and cause not in found:
+            found.append(cause)
+            queue += [*cause.args, getattr(cause, "reason", None)]
+    return found

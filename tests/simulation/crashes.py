@@ -1,0 +1,88 @@
+"""Runs the engine in virtual time and kills it at any of its numbered points."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry
+
+from crds.meta import Mode
+from daemon.engine.controller import Controller
+from daemon.engine.passes import AnyReconciler
+from daemon.store.database import Database
+from daemon.store.operations import Operation
+from daemon.store.state import State
+from daemon.store.store import Store
+from metrics.engine import EngineMetrics
+from tests.simulation.ports import InlineExecutor, SeededRandom, VirtualClock
+
+#: Virtual seconds that a run may take until nothing moves any more; longer than "did not happen" needs.
+QUIET_S = 900.0
+
+
+class Killed(BaseException):
+    """The process is gone at this point."""
+
+
+@dataclass
+class Killer:
+    """Counts the points of a run and ends the process at one of them."""
+
+    at: int | None = None
+    points: list[str] = field(default_factory=list)
+
+    def __call__(self, point: str) -> None:
+        self.points.append(point)
+        if self.at is not None and len(self.points) == self.at:
+            raise Killed(point)
+
+
+@dataclass
+class Machine:
+    """A state directory that outlives the process, and the reconcilers that a new process gets."""
+
+    reconcilers: Callable[[], Mapping[str, AnyReconciler]]
+    database: Database = field(default_factory=lambda: Database(":memory:"))
+    seed: int = 1
+
+    async def run(
+        self, operations: tuple[Operation, ...], killer: Killer, seconds: float = QUIET_S
+    ) -> State | None:
+        """Start a process, declare *operations*, let it work; return what its store knows, None if it was killed."""
+        clock, random = VirtualClock(), SeededRandom(self.seed)
+        store = Store(self.database, InlineExecutor())
+        metrics = EngineMetrics(CollectorRegistry(), version="sim", kinds=(), systems={})
+        controller = Controller(
+            store, self.reconcilers(), clock, random, metrics, mode=Mode.ENFORCE, at_point=killer
+        )
+        try:
+            await store.commit(operations)
+            async with asyncio.TaskGroup() as group:
+                running = group.create_task(controller.run())
+                await asyncio.sleep(seconds)
+                controller.drain()
+                await running
+        except* Killed:
+            return None
+        return store.state
+
+
+async def every_crash(
+    machine: Callable[[], Machine],
+    operations: tuple[Operation, ...],
+    check: Callable[[Machine, State, str], None],
+) -> int:
+    """Kill a fresh machine at each of its points in turn, start it again, and *check* the end; return the points."""
+    whole = Killer()
+    reference = machine()
+    state = await reference.run(operations, whole)
+    assert state is not None
+    check(reference, state, "no crash")
+    for number in range(1, len(whole.points) + 1):
+        world = machine()
+        killer = Killer(number)
+        ended = await world.run(operations, killer)
+        state = ended or await world.run(operations, Killer())
+        assert state is not None
+        check(world, state, f"killed at point {number}, {killer.points[-1]}")
+    return len(whole.points)
