@@ -67,6 +67,8 @@ class LoadBalancerStatus(Model):
 
     nodes: tuple[str, ...] = ()
     """One line a node: socket, version and pid, or that it did not answer."""
+    pids: dict[str, int] = Field(default_factory=dict)
+    """Process that answered last, by node; another one means a reload or a restart."""
 
 
 class ServerShare(Model):
@@ -96,7 +98,9 @@ class TrafficSplitSpec(Spec):
 
 
 class TrafficSplitStatus(Model):
-    """What was last seen of a split, one word a node: ``blue=100 green=0``."""
+    """What was last seen of a split, a line a node: ``node 1: blue 100 ready, green 0 maint``."""
 
     observed: tuple[str, ...] = ()
     """Weights and states read back, a node each."""
+    pids: dict[str, int] = Field(default_factory=dict)
+    """Process that answered last, by node; another one means a reload or a restart."""

@@ -177,3 +177,5 @@ class ContainerStatus(Model):
     """Fields that take effect with the next start."""
     task: str | None = None
     """Proxmox task that is under way, by its UPID."""
+    stuck: str | None = None
+    """The orderly shutdown that did not end while it runs; absent once it is stopped."""

@@ -43,6 +43,10 @@ class EngineMetrics:
             buckets=PASS_BUCKETS_S,
             registry=registry,
         )
+        self._make_gauges(registry)
+        self._begin_at_zero(kinds)
+
+    def _make_gauges(self, registry: CollectorRegistry) -> None:
         self._depth = Gauge(
             "psa_workqueue_depth", "Objects with a next look planned or due", registry=registry
         )
@@ -87,7 +91,6 @@ class EngineMetrics:
         self._mode = Gauge(
             "psa_mode_enforce", "1 when differences are removed, 0 in Observe", registry=registry
         )
-        self._begin_at_zero(kinds)
 
     def _begin_at_zero(self, kinds: Iterable[str]) -> None:
         for kind in kinds:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crds.meta import Key, Mode
-from reconcilers.contract import AnyResource, Intent, Plan, Step, StepClass, View
+from reconcilers.contract import AnyResource, Close, Intent, Plan, Step, StepClass, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,8 @@ def _all_held(plan: Plan[Any], reason: str, message: str) -> Gated:
 
 def _allowed(resource: AnyResource, plan: Plan[Any], intents: tuple[Intent, ...]) -> Gated:
     """Let steps through in order up to the first one that may not be done; what follows may build on it."""
-    open_targets = {intent.target for intent in intents}
+    closed = {write.intent for write in plan.writes if isinstance(write, Close)}
+    open_targets = {intent.target for intent in intents if intent.id not in closed}
     for index, step in enumerate(plan.steps):
         hold = None
         if step.needs is not None and step.needs not in resource.spec.allow:

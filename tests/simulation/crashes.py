@@ -55,6 +55,7 @@ class Machine:
         controller = Controller(
             store, self.reconcilers(), clock, random, metrics, mode=Mode.ENFORCE, at_point=killer
         )
+        killed = False
         try:
             await store.commit(operations)
             async with asyncio.TaskGroup() as group:
@@ -63,8 +64,8 @@ class Machine:
                 controller.drain()
                 await running
         except* Killed:
-            return None
-        return store.state
+            killed = True
+        return None if killed else store.state
 
 
 async def every_crash(
@@ -72,7 +73,7 @@ async def every_crash(
     operations: tuple[Operation, ...],
     check: Callable[[Machine, State, str], None],
 ) -> int:
-    """Kill a fresh machine at each of its points in turn, start it again, and *check* the end; return the points."""
+    """Kill a fresh machine at each point in turn, start it again and *check* the end; return the points."""
     whole = Killer()
     reference = machine()
     state = await reference.run(operations, whole)

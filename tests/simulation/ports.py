@@ -25,7 +25,7 @@ class SeededRandom:
     """The same chance for the same seed."""
 
     def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311 - chance that repeats, not a secret
 
     def fraction(self) -> float:
         return self._random.random()

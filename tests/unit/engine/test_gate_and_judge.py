@@ -59,7 +59,7 @@ PLAIN = a_resource(a_container_spec())
         (PLAIN, Plan(steps=(a_step(),)), {"suspended": True}, "Suspended"),
         (a_resource(a_container_spec(suspend=True)), Plan(steps=(a_step(),)), {}, "Suspended"),
         (PLAIN, Plan(steps=(a_step(),)), {"orphaned": True}, "Orphaned"),
-        (PLAIN, Plan(steps=(a_step(),)), {"waits_for": Hold("DependencyNotReady", "x")}, "DependencyNotReady"),
+        (PLAIN, Plan(steps=(a_step(),)), {"waits_for": Hold("MissingReference", "x")}, "MissingReference"),
         (PLAIN, Plan(steps=(a_step(),), foreign="it is not ours"), {}, "AdoptionRequired"),
         (PLAIN, Plan(steps=(a_step(needs=Verb.RECREATE),)), {}, "NotAllowed"),
     ],

@@ -1,0 +1,140 @@
+"""The daemon's side of the parser child: one file at a time, a second each, whatever the file."""
+
+import asyncio
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import structlog
+
+from daemon.sources.nodes import LARGEST_FILE
+from daemon.sources.syntax import Fault
+from daemon.sources.tree import Parsed, TreeError, parse_here, parsed_from
+
+log = structlog.stdlib.get_logger()
+
+_LENGTH_BYTES: Final = 4
+_LARGEST_REPLY: Final = 32 * 1024 * 1024
+_SPLIT: Final = "split the file, or take out what is unusual in it"
+
+
+class Parser(Protocol):
+    """Turns the bytes of a file into nodes; any bytes have an answer, nothing is raised."""
+
+    async def parse(self, data: bytes) -> Parsed:
+        """Return the documents or the faults of a file."""
+        ...
+
+
+class InlineParser:
+    """Parses in this process, at once: for the simulator."""
+
+    async def parse(self, data: bytes) -> Parsed:
+        return parse_here(data)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """The child went away while it had a file; negative for a signal."""
+
+    returncode: int
+
+
+class ChildParser:
+    """Parses in a child of its own, which is started when it is needed and killed when it is late."""
+
+    def __init__(self, *, deadline_s: float = 1.0) -> None:
+        self._deadline_s = deadline_s
+        self._child: asyncio.subprocess.Process | None = None
+        self._turn = asyncio.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id; None while there is none."""
+        return self._child.pid if self._child is not None else None
+
+    async def parse(self, data: bytes) -> Parsed:
+        """Return the documents or the faults of a file; a child that somebody else ended is replaced once."""
+        if len(data) > LARGEST_FILE:
+            return _faulty(f"the file has {len(data)} bytes: at most {LARGEST_FILE} (256 KiB) are read")
+        async with self._turn:
+            found = await self._ask(data)
+            if isinstance(found, _Ended):
+                found = await self._ask(data)
+            if isinstance(found, _Ended):
+                return _faulty(
+                    f"the parser ended ({_cause(found.returncode)}) when it read this file", _SPLIT
+                )
+            return found
+
+    async def close(self) -> None:
+        """End the child."""
+        async with self._turn:
+            await self._end()
+
+    async def _ask(self, data: bytes) -> Parsed | _Ended:
+        child = await self._running()
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                reply = await self._exchange(child, data)
+            return parsed_from(reply)
+        except TimeoutError:
+            fault = f"the parser did not finish this file within {self._deadline_s:g} s"
+        except TreeError as exc:
+            fault = str(exc)
+        except (asyncio.IncompleteReadError, OSError):
+            fault = None
+        except asyncio.CancelledError:
+            self._kill()  # its answer would be taken for the next file's
+            raise
+        returncode = await self._end()
+        if fault is None:
+            log.warning("parser.ended", returncode=returncode)
+            return _Ended(returncode)
+        log.warning("parser.killed", reason=fault)
+        return _faulty(fault, _SPLIT)
+
+    async def _exchange(self, child: asyncio.subprocess.Process, data: bytes) -> bytes:
+        assert child.stdin is not None  # noqa: S101 - both are pipes, see _running
+        assert child.stdout is not None  # noqa: S101
+        child.stdin.write(len(data).to_bytes(_LENGTH_BYTES, "big") + data)
+        await child.stdin.drain()
+        length = int.from_bytes(await child.stdout.readexactly(_LENGTH_BYTES), "big")
+        if length > _LARGEST_REPLY:
+            raise TreeError(f"the parser's answer has {length} bytes")
+        return await child.stdout.readexactly(length)
+
+    async def _running(self) -> asyncio.subprocess.Process:
+        if self._child is None or self._child.returncode is not None:
+            self._child = await asyncio.create_subprocess_exec(
+                sys.executable, "-P", "-m", "daemon.sources.child", str(os.getpid()),
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=_environment(),
+            )  # fmt: skip
+        return self._child
+
+    def _kill(self) -> None:
+        child, self._child = self._child, None
+        if child is not None and child.returncode is None:
+            child.kill()
+
+    async def _end(self) -> int:
+        child = self._child
+        self._kill()
+        # It has no children of its own, so nothing but it holds its pipes and this returns.
+        return await child.wait() if child is not None else 0
+
+
+def _environment() -> dict[str, str]:
+    """Return as little as Python needs to find this package again; nothing secret."""
+    root = Path(__file__).parents[2]
+    return {"LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(root)}
+
+
+def _cause(returncode: int) -> str:
+    return f"signal {-returncode}" if returncode < 0 else f"exit status {returncode}"
+
+
+def _faulty(message: str, *notes: str) -> Parsed:
+    return Parsed(faults=(Fault(1, 1, 1, message, notes),))

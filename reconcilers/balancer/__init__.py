@@ -1,0 +1,1 @@
+"""LoadBalancer: what stands in an HAProxy pair at run time."""

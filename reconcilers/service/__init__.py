@@ -1,0 +1,1 @@
+"""Service: a pair of containers and the split between them."""

@@ -1,0 +1,1 @@
+"""TrafficSplit: which share of a service's traffic each colour gets."""

@@ -1,0 +1,152 @@
+"""What a traffic split asks of the pair: pure."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from crds.balancer import ServerShare, ServerState, TrafficSplitSpec, TrafficSplitStatus
+from crds.meta import ConditionType, Truth
+from reconcilers.contract import Note, Plan, Resource, Verdict
+from reconcilers.servers import (
+    Arranged,
+    Backend,
+    Command,
+    Health,
+    Node,
+    NodeDown,
+    Server,
+    Wish,
+    all_waiting,
+    arrange,
+    first_problem,
+)
+from reconcilers.split.model import SeenSplit
+
+_SOON: Final = timedelta(milliseconds=200)
+"""How soon to look again while a server is waited for; HAProxy tells of its checks only when asked."""
+
+
+def plan_split(split: Resource[TrafficSplitSpec], seen: SeenSplit, _now: datetime) -> Plan[Command]:
+    """Bring every node that answers to the split, raising first, and say what stands against it."""
+    spec, nodes = split.spec, [node for node in seen.nodes if isinstance(node, Node)]
+    arranged = [_arranged(split, node) for node in nodes]
+    waiting = all_waiting(arranged)
+    blocked = first_problem(arranged)
+    steps = tuple(step for each in arranged for step in each.steps)
+    verdicts = [_degraded(spec, seen)]
+    silent = [node.name for node in nodes if not _serves(spec, node)]
+    if silent and not steps and blocked is None and waiting is None:
+        names = f"{spec.backend} has no server that is UP on {' and '.join(silent)}"
+        verdicts.append(Verdict(ConditionType.READY, Truth.FALSE, "NoServerUp", names))
+    pids = _known_pids(split)
+    return Plan(
+        steps=steps,
+        writes=tuple(_reloads(pids, nodes)),
+        verdicts=tuple(verdicts),
+        status=TrafficSplitStatus(
+            observed=tuple(_line(spec, node) for node in seen.nodes),
+            pids={**pids, **{node.name: node.pid for node in nodes}},
+        ),
+        recheck_after=_SOON if waiting and not steps else None,
+        waiting=waiting,
+        blocked=blocked,
+    )
+
+
+def shares(spec: TrafficSplitSpec) -> tuple[ServerShare, ServerShare]:
+    """Return both colours' shares, blue first."""
+    return spec.blue, spec.green
+
+
+def sends_elsewhere(spec: TrafficSplitSpec, node: Node) -> bool:
+    """Whether a server gets traffic that shall have none."""
+    backend = node.find(spec.backend)
+    if backend is None:
+        return False
+    found = [(share, backend.find(share.server)) for share in shares(spec)]
+    return any(_asked(share) == 0 and server is not None and server.takes_traffic for share, server in found)
+
+
+def asked_ratios(spec: TrafficSplitSpec) -> Mapping[str, float]:
+    """Return each server's part of the traffic as the split asks for it."""
+    return _ratios({share.server: _asked(share) for share in shares(spec)})
+
+
+def observed_ratios(spec: TrafficSplitSpec, nodes: Iterable[Node]) -> Mapping[str, float]:
+    """Return each server's part of the traffic, the mean of the nodes that have both; empty without one."""
+    seen = []
+    for node in nodes:
+        backend = node.find(spec.backend)
+        servers = [backend.find(share.server) for share in shares(spec)] if backend else []
+        known = {server.name: _flowing(server) for server in servers if server is not None}
+        if len(known) == len(shares(spec)):
+            seen.append(_ratios(known))
+    return {name: sum(each[name] for each in seen) / len(seen) for name in (seen[0] if seen else ())}
+
+
+def _flowing(server: Server) -> int:
+    return server.share if server.takes_traffic else 0
+
+
+def _ratios(weights: Mapping[str, int]) -> dict[str, float]:
+    whole = sum(weights.values())
+    return {name: weight / whole if whole else 0.0 for name, weight in weights.items()}
+
+
+def _asked(share: ServerShare) -> int:
+    return share.weight if share.state is ServerState.READY else 0
+
+
+def _arranged(split: Resource[TrafficSplitSpec], node: Node) -> Arranged:
+    spec = split.spec
+    wishes = {share.server: Wish(share.weight, share.state) for share in shares(spec)}
+    origin = split.where("spec.backend")
+    return arrange(node, spec.backend, wishes, endpoint=spec.endpoint, origin=origin)
+
+
+def _serves(spec: TrafficSplitSpec, node: Node) -> bool:
+    backend = node.find(spec.backend)
+    return backend is not None and any(server.takes_traffic for server in backend.servers)
+
+
+def _degraded(spec: TrafficSplitSpec, seen: SeenSplit) -> Verdict:
+    """Say which nodes are away, and which servers that shall have traffic are DOWN."""
+    away = [f"{node.name} is away: {node.reason}" for node in seen.nodes if isinstance(node, NodeDown)]
+    broken = [text for node in seen.nodes if isinstance(node, Node) for text in _broken(spec, node)]
+    if not away and not broken:
+        return Verdict(ConditionType.DEGRADED, Truth.FALSE, "Whole")
+    return Verdict(
+        ConditionType.DEGRADED, Truth.TRUE, "NodeDown" if away else "ServerDown", "; ".join(away + broken)
+    )
+
+
+def _broken(spec: TrafficSplitSpec, node: Node) -> Iterable[str]:
+    backend = node.find(spec.backend) or Backend(spec.backend, "", ())
+    for share in shares(spec):
+        server = backend.find(share.server)
+        is_open = server is not None and server.share > 0 and _asked(share) > 0
+        if server is not None and is_open and server.health is Health.DOWN:
+            yield f"{spec.backend}/{share.server} is DOWN on {node.name}"
+
+
+def _known_pids(split: Resource[TrafficSplitSpec]) -> dict[str, int]:
+    return dict(split.status.pids) if isinstance(split.status, TrafficSplitStatus) else {}
+
+
+def _reloads(pids: Mapping[str, int], nodes: Iterable[Node]) -> Iterable[Note]:
+    for node in nodes:
+        before = pids.get(node.name, node.pid)
+        if before != node.pid:
+            text = f"HAProxy on {node.name} was reloaded or restarted: pid {before} → {node.pid}"
+            yield Note("BalancerReloaded", text)
+
+
+def _line(spec: TrafficSplitSpec, node: Node | NodeDown) -> str:
+    """Say what a node has; nothing that changes by itself, so health is left to the conditions."""
+    if isinstance(node, NodeDown):
+        return f"{node.name}: away"
+    backend = node.find(spec.backend)
+    servers = backend.servers if backend is not None else ()
+    ours = {share.server for share in shares(spec)}
+    said = [f"{each.name} {each.weight} {each.state.value}" for each in servers if each.name in ours]
+    return f"{node.name}: {', '.join(said) or 'no such server'}"

@@ -1,0 +1,75 @@
+"""TrafficSplit as the engine drives it."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from crds.balancer import TrafficSplitSpec
+from metrics.traffic import TrafficMetrics
+from reconcilers.contract import DONE, Outcome, Plan, Resource, Step, TransientError, View
+from reconcilers.servers import Command, Node
+from reconcilers.split.apply import apply_command
+from reconcilers.split.client import SplitClient
+from reconcilers.split.model import SeenSplit
+from reconcilers.split.observe import observe_split
+from reconcilers.split.plan import asked_ratios, observed_ratios, plan_split, sends_elsewhere
+
+TIDY_EVERY_S: Final = 60.0
+
+
+class SplitReconciler:
+    """Looked at every second, for ever: a reload or a hand puts the wrong colour live."""
+
+    kind = "TrafficSplit"
+    poll_interval = timedelta(seconds=1)
+    pass_deadline = timedelta(seconds=2)
+
+    def __init__(
+        self, client: SplitClient, metrics: TrafficMetrics, monotonic: Callable[[], float] | None = None
+    ) -> None:
+        """Take *monotonic*, seconds since some fixed moment; the loop's own time if it is left out."""
+        self._client = client
+        self._metrics = metrics
+        self._monotonic = monotonic
+        self._tidied_at: float | None = None
+
+    def endpoint(self, resource: Resource[TrafficSplitSpec]) -> str | None:
+        return resource.spec.endpoint
+
+    async def observe(self, resource: Resource[TrafficSplitSpec], view: View) -> SeenSplit:
+        now = self._monotonic() if self._monotonic is not None else asyncio.get_running_loop().time()
+        self._tidy(view, now)
+        try:
+            seen = await observe_split(self._client, resource)
+        except TransientError:
+            self._metrics.unseen(resource.spec.service)
+            raise
+        self._measure(resource, seen, now)
+        return seen
+
+    def plan(self, resource: Resource[TrafficSplitSpec], seen: SeenSplit, now: datetime) -> Plan[Command]:
+        return plan_split(resource, seen, now)
+
+    async def apply(self, step: Step[Command]) -> Outcome:
+        await apply_command(self._client, step.action)
+        return DONE
+
+    def _tidy(self, view: View, now: float) -> None:
+        """Drop the series of services that are gone; now and then, because it reads the whole store."""
+        if self._tidied_at is None or now - self._tidied_at >= TIDY_EVERY_S:
+            self._tidied_at = now
+            splits = [split.spec for split in view.list(self.kind)]
+            self._metrics.keep_only({spec.service for spec in splits if isinstance(spec, TrafficSplitSpec)})
+
+    def _measure(self, resource: Resource[TrafficSplitSpec], seen: SeenSplit, now: float) -> None:
+        spec, nodes = resource.spec, [node for node in seen.nodes if isinstance(node, Node)]
+        wrong = [node for node in nodes if sends_elsewhere(spec, node)]
+        self._metrics.ratios(spec.service, asked_ratios(spec), observed_ratios(spec, nodes))
+        self._metrics.looked(
+            spec.service,
+            generation=resource.generation,
+            at=now,
+            # uptime is whole seconds, cut off
+            wrong_for_at_most_s=max((node.uptime_s + 1.0 for node in wrong), default=0.0),
+        )

@@ -1,0 +1,266 @@
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from crds.service import Color
+from lab.app import Applications, Running, RunningContainer
+from lab.control import ControlError, call, serve
+from lab.site import Conversation, Site
+from lab.slots import Slot, version_of
+
+_SERVICE = """
+apiVersion: psa.platform/v1
+kind: Service
+metadata: {name: psa-crm}
+spec:
+  container:
+    endpoint: pve
+    template: "local:vztmpl/psa-crm_{version}_amd64.tar.zst"
+    network: {bridge: vmbr1}
+  colors:
+    blue:  {ctid: 101,  node: pve1, address: ADDRESS/24, port: 3000}
+    green: {ctid: 1101, node: pve2, address: ADDRESS/24, port: 3001}
+"""
+
+
+def _running(revision: int, *entries: tuple[int, str]) -> Running:
+    return Running(
+        revision=revision,
+        containers=tuple(
+            RunningContainer(
+                vmid=ctid, hostname=f"ct-{ctid}", ostemplate=f"local:vztmpl/psa-crm_{version}_amd64.tar.zst"
+            )
+            for ctid, version in entries
+        ),
+    )
+
+
+async def _ask(host: str, port: int, *requests: bytes) -> list[bytes]:
+    """Send all requests on one connection at once, return what comes until the other end closes."""
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(b"".join(requests))
+    answer = await reader.read(-1)
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+    return [b"HTTP/1.1 " + part for part in answer.split(b"HTTP/1.1 ")[1:]]
+
+
+def _get(path: str, *, close: bool = False) -> bytes:
+    last = "Connection: close\r\n" if close else ""
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\n{last}\r\n".encode()
+
+
+def _body(answer: bytes) -> dict[str, str]:
+    body: dict[str, str] = json.loads(answer.partition(b"\r\n\r\n")[2])
+    return body
+
+
+@pytest.fixture
+def host(number: int) -> str:
+    return f"127.{number}.20.11"
+
+
+@pytest.fixture
+def service_file(host: str, tmp_path: Path) -> Path:
+    (tmp_path / "crm.yaml").write_text(_SERVICE.replace("ADDRESS", host))
+    return tmp_path / "crm.yaml"
+
+
+@pytest.fixture
+async def applications(service_file: Path) -> AsyncIterator[Applications]:
+    applications = Applications(service_file.parent)
+    yield applications
+    await applications.close()
+
+
+async def test_a_container_that_runs_is_served_with_the_version_of_its_template(
+    applications: Applications, host: str
+) -> None:
+    await applications.follow(_running(1, (101, "1.2.3")))
+    (health,) = await _ask(host, 3000, _get("/health", close=True))
+    assert _body(health) == {"status": "healthy", "version": "1.2.3"}
+    (page,) = await _ask(host, 3000, _get("/", close=True))
+    assert _body(page) == {
+        "service": "psa-crm",
+        "color": "blue",
+        "version": "1.2.3",
+        "hostname": "ct-101",
+    }
+
+
+async def test_a_container_that_stops_is_gone_with_its_open_connections(
+    applications: Applications, host: str
+) -> None:
+    await applications.follow(_running(1, (101, "1.0.0")))
+    reader, writer = await asyncio.open_connection(host, 3000)
+    writer.write(_get("/"))
+    await reader.readuntil(b"\r\n\r\n")
+    await applications.follow(_running(2))
+    with contextlib.suppress(ConnectionResetError):
+        await reader.read(-1)
+    writer.close()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(host, 3000)
+
+
+async def test_a_container_made_anew_from_another_template_has_the_new_version(
+    applications: Applications, host: str
+) -> None:
+    await applications.follow(_running(1, (101, "1.0.0")))
+    await applications.follow(_running(2, (101, "2.0.0")))
+    (health,) = await _ask(host, 3000, _get("/health", close=True))
+    assert _body(health)["version"] == "2.0.0"
+
+
+async def test_pipelined_requests_are_answered_in_order_and_bodies_are_skipped(
+    applications: Applications, host: str
+) -> None:
+    await applications.follow(_running(1, (101, "1.0.0")))
+    post = b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nGET /nope"
+    answers = await _ask(host, 3000, _get("/"), post, _get("/health"), _get("/", close=True))
+    assert [answer[9:12] for answer in answers] == [b"200"] * 4
+    assert [_body(answer).get("status") for answer in answers] == [None, None, "healthy", None]
+
+
+async def test_http_1_0_is_answered_and_closed(applications: Applications, host: str) -> None:
+    await applications.follow(_running(1, (101, "1.0.0")))
+    (answer,) = await _ask(host, 3000, b"GET /health HTTP/1.0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", b"400"),
+        (b"GET /" + b"a" * 20_000, b"431"),
+    ],
+)
+async def test_what_it_cannot_read_is_refused(
+    applications: Applications, host: str, request_: bytes, status: bytes
+) -> None:
+    await applications.follow(_running(1, (101, "1.0.0")))
+    (answer,) = await _ask(host, 3000, request_)
+    assert answer[9:12] == status
+
+
+async def test_requests_are_counted_and_health_checks_are_not(applications: Applications, host: str) -> None:
+    await applications.follow(_running(1, (101, "1.0.0")))
+    await _ask(host, 3000, _get("/"), _get("/health"), _get("/a", close=True))
+    counts = json.loads(json.dumps(await applications.counts(None)))
+    assert counts["sites"][0]["answers"] == {"200": 2}
+
+
+async def test_an_unhealthy_service_says_so_and_serves_on(applications: Applications, host: str) -> None:
+    await applications.follow(_running(1, (101, "1.0.0")))
+    await applications.order({"service": "psa-crm", "fault": {"unhealthy": True}})
+    health, page = await _ask(host, 3000, _get("/health"), _get("/", close=True))
+    assert (health[9:12], page[9:12]) == (b"503", b"200")
+    await applications.order({"service": "psa-crm"})
+    (health,) = await _ask(host, 3000, _get("/health", close=True))
+    assert health[9:12] == b"200"
+
+
+async def test_an_error_rate_of_one_fails_everything_but_health(
+    applications: Applications, host: str
+) -> None:
+    await applications.follow(_running(1, (101, "1.0.0")))
+    await applications.order({"service": "psa-crm", "color": "blue", "fault": {"error_rate": 1}})
+    health, page = await _ask(host, 3000, _get("/health"), _get("/", close=True))
+    assert (health[9:12], page[9:12]) == (b"200", b"500")
+
+
+async def test_a_fault_of_one_colour_leaves_the_other_alone(applications: Applications, host: str) -> None:
+    await applications.follow(_running(1, (101, "1.0.0"), (1101, "1.0.0")))
+    await applications.order({"service": "psa-crm", "color": "green", "fault": {"refuse": True}})
+    (page,) = await _ask(host, 3000, _get("/", close=True))
+    assert page[9:12] == b"200"
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(host, 3001)
+    await applications.order({"service": "psa-crm", "color": "green"})
+    (page,) = await _ask(host, 3001, _get("/", close=True))
+    assert _body(page)["color"] == "green"
+
+
+async def test_latency_delays_each_answer(applications: Applications, host: str) -> None:
+    await applications.follow(_running(1, (101, "1.0.0")))
+    await applications.order({"service": "psa-crm", "fault": {"latency": 0.05}})
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    answers = await _ask(host, 3000, _get("/"), _get("/", close=True))
+    assert len(answers) == 2
+    assert loop.time() - before >= 0.1
+
+
+async def test_a_fault_of_a_service_that_is_not_there_is_refused_with_those_that_are(
+    applications: Applications, tmp_path: Path
+) -> None:
+    await applications.follow(_running(1, (101, "1.0.0")))
+    socket = tmp_path / "s"
+    async with await serve(socket, {("POST", "/lab/fault"): applications.order}):
+        with pytest.raises(ControlError, match=r"400 .*no service psa-crn.*psa-crm"):
+            await call(socket, "POST", "/lab/fault", {"service": "psa-crn"})
+        with pytest.raises(ControlError, match="400 "):
+            await call(socket, "POST", "/lab/fault", {"service": "psa-crm", "fault": {"error_rate": 7}})
+
+
+async def test_two_containers_at_one_address_are_reported_and_the_first_serves_on(
+    applications: Applications, host: str, tmp_path: Path
+) -> None:
+    text = _SERVICE.replace("ADDRESS", host).replace("101", "102").replace("name: psa-crm", "name: psa-two")
+    (tmp_path / "two.yaml").write_text(text)
+    await applications.follow(_running(1, (101, "1.0.0"), (102, "1.0.0")))
+    counts = json.loads(json.dumps(await applications.counts(None)))
+    assert [site["listening"] for site in counts["sites"]] == [True, False]
+    assert "in use" in counts["sites"][1]["error"]
+    await applications.follow(_running(2, (102, "1.0.0")))
+    (page,) = await _ask(host, 3000, _get("/", close=True))
+    assert _body(page)["service"] == "psa-two"
+
+
+async def test_a_broken_file_leaves_the_known_slots_in_use(
+    applications: Applications, host: str, tmp_path: Path
+) -> None:
+    await applications.follow(_running(1))
+    (tmp_path / "crm.yaml").write_text("kind: Service\n  bad: [")
+    await applications.follow(_running(2, (101, "1.0.0")))
+    (page,) = await _ask(host, 3000, _get("/", close=True))
+    assert page[9:12] == b"200"
+
+
+def test_the_version_stands_in_the_template_where_the_pattern_has_it() -> None:
+    pattern = "local:vztmpl/psa-crm_{version}_amd64.tar.zst"
+    assert version_of("local:vztmpl/psa-crm_1.2.3-rc.1_amd64.tar.zst", pattern) == "1.2.3-rc.1"
+    assert version_of("local:vztmpl/debian-12_amd64.tar.zst", pattern) == "unknown"
+
+
+async def test_a_client_that_left_before_a_late_answer_harms_nobody(number: int) -> None:
+    slot = Slot(
+        service="psa-crm",
+        color=Color.BLUE,
+        ctid=101,
+        host=f"127.{number}.1.1",
+        port=3000,
+        server="blue",
+        template="local:vztmpl/psa-crm_{version}_amd64.tar.zst",
+        health_path="/health",
+        health={},
+        backend=None,
+    )
+    site = Site(slot, hostname="psa-crm-blue", version="1.0.0")
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Conversation(site), site.slot.host, site.slot.port
+    )
+    async with server:
+        site.fault = site.fault.model_copy(update={"latency": 0.02})
+        _, writer = await asyncio.open_connection(site.slot.host, site.slot.port)
+        writer.write(_get("/"))
+        await writer.drain()
+        writer.transport.abort()
+        (page,) = await _ask(site.slot.host, site.slot.port, _get("/", close=True))
+    assert page[9:12] == b"200"
