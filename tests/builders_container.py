@@ -1,4 +1,4 @@
-"""Containers as they are declared and as they are seen, one keyword for each field that a test cares about."""
+"""Containers as they are declared and as they are seen, one keyword a field."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,14 +6,28 @@ from datetime import datetime, timedelta
 from typing import cast
 
 from crds.container import ContainerSpec
-from reconcilers.container.model import GIB, Config, SeenContainer, SeenIntent, SeenTask, TaskState, Volume
+from reconcilers.container.model import (
+    GIB,
+    Config,
+    Configure,
+    ContainerAction,
+    Seen,
+    SeenContainer,
+    SeenIntent,
+    SeenTask,
+    TaskState,
+    Volume,
+    World,
+)
+from reconcilers.container.plan import plan_container
 from reconcilers.container.settings import owner_tag, recipe_tag
-from reconcilers.contract import Intent, OutcomeKind, Resource
+from reconcilers.contract import Intent, OutcomeKind, Plan, Resource
 from tests.builders import START, a_container_spec, a_resource
 
 UID = "0123456789abcdef0123456789abcdef"
 UPID = "UPID:pve1:000001B5:00068081:6B03D4B0:vzcreate:100:psa@pve!daemon:"
 USER = "psa@pve!daemon"
+OTHER_TEMPLATE = "local:vztmpl/debian-12-standard_12.9-1_amd64.tar.zst"
 
 
 def a_container(name: str = "psa-crm", **fields: object) -> Resource[ContainerSpec]:
@@ -24,7 +38,7 @@ def a_container(name: str = "psa-crm", **fields: object) -> Resource[ContainerSp
 
 
 def a_config(container: Resource[ContainerSpec], **fields: object) -> Config:
-    """Return the configuration of a container that is as *container* asks, by default of ``a_container()``."""
+    """Return the configuration of a container that is as *container* asks."""
     spec = container.spec
     config = Config(
         digest="5483ce630da6eb3eb9f851762b2fc091100e7951",
@@ -84,3 +98,22 @@ def a_task(state: TaskState, message: str = "", kind: str = "vzcreate") -> SeenT
 def followed(intent: Intent, state: TaskState, message: str = "") -> SeenIntent:
     """Return an intent whose task stands so."""
     return SeenIntent(intent, a_task(state, message))
+
+
+def planned(
+    container: Resource[ContainerSpec], world: World, *, is_quorate: bool | None = True
+) -> Plan[ContainerAction]:
+    """Return the plan of one look without open intents."""
+    return plan_container(container, Seen(world, is_quorate=is_quorate), START)
+
+
+def actions(plan: Plan[ContainerAction]) -> list[str]:
+    """Return the names of the steps' actions."""
+    return [type(step.action).__name__ for step in plan.steps]
+
+
+def configured(plan: Plan[ContainerAction]) -> Configure:
+    """Return the first step's action, which has to be Configure."""
+    action = plan.steps[0].action
+    assert isinstance(action, Configure)
+    return action

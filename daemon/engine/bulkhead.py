@@ -22,6 +22,7 @@ class Bulkhead:
     failures: int = 0
     open_until: float | None = None
     probing: bool = False
+    never_left: bool = True
     parked: dict[Key, Priority] = field(default_factory=dict)
     _pause_s: float = FIRST_PROBE_S
 
@@ -47,6 +48,7 @@ class Bulkhead:
     def leave(self, *, failed: bool, now: float) -> None:
         """Count a pass that ended; *failed* means that the endpoint did not answer as it should."""
         self.inside -= 1
+        self.never_left = False
         self.probing = False
         if not failed:
             self.failures, self.open_until, self._pause_s = 0, None, FIRST_PROBE_S

@@ -104,6 +104,11 @@ class Controller:
         """Whether ordinary passes are kept away from *endpoint*."""
         return endpoint in self._bulkheads and self._bulkheads[endpoint].is_open
 
+    def is_endpoint_up(self, endpoint: str) -> bool | None:
+        """Whether the last look at *endpoint* worked; None before the first."""
+        bulkhead = self._bulkheads.get(endpoint)
+        return None if bulkhead is None or bulkhead.never_left else bulkhead.failures == 0
+
     def queue_depth(self) -> int:
         """Return how many objects have a next look planned or due."""
         return len(self._work)

@@ -37,9 +37,13 @@ class Spot:
     def problem(self, message: str, *notes: str, key: Key | None = None) -> Problem:
         """Return the problem *message* here; *notes* say what is allowed or what to do."""
         place = self.place
-        header = f"{self.file}:{place.line}:{place.column}: error: {message}"
+        message = _printable(message)
         number = f"{place.line:>3}"
-        rendered = [header, *_excerpt(self.text, place, number), *_notes(notes, len(number))]
+        rendered = [
+            f"{self.file}:{place.line}:{place.column}: error: {message}",
+            *_excerpt(self.text, place, number),
+            *_notes(notes, len(number)),
+        ]
         return Problem(
             file=self.file,
             line=place.line,
@@ -61,6 +65,11 @@ class Source:
         """Return *place* with its line."""
         text = self._lines[place.line - 1] if place.line <= len(self._lines) else ""
         return Spot(self.file, place, text)
+
+    def raw(self, place: Place) -> str:
+        """Return what is written at *place*, quotes and all."""
+        start = place.column - 1
+        return self.spot(place).text[start : start + place.width]
 
 
 def file_problem(file: str, message: str, *notes: str) -> Problem:

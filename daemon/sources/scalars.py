@@ -1,7 +1,7 @@
 """What a plain scalar means: YAML 1.2's core schema, and nothing that surprises.
 
-``no``, ``on``, ``22:30``, ``010`` and dates are the text that they look like. Unlike the core schema, a number
-with a leading zero is text (``010`` is neither 8 nor 10), and infinities are refused: none is ever needed.
+``no``, ``on``, ``22:30``, ``010`` and dates are the text that they look like. Unlike the core schema, numbers
+with a leading zero are text (``010`` is neither 8 nor 10), and infinities are refused: none is ever needed.
 """
 
 import re

@@ -37,7 +37,7 @@ class Problem:
 class Snapshot:
     """The directory at one moment.
 
-    ``unreadable`` says why nothing may be concluded (missing, unreadable, empty, replaced): the rest is empty.
+    ``unreadable`` says why nothing can be concluded (missing, empty, replaced …); then the rest is empty.
     ``refused`` holds objects that stand in files but are invalid or claimed twice: their last good stays.
     Objects whose last origin is one of ``broken_files`` keep their last good spec, too.
     """

@@ -6,7 +6,6 @@ from types import MappingProxyType
 from typing import Final
 
 from lab.pve.message import ApiError, died, forbidden
-from lab.pve.schema import Check
 from lab.pve.state import World
 
 ROOT: Final = "root@pam"
@@ -24,20 +23,29 @@ _SYSTEM: Final = (
 _SDN: Final = ("SDN.Allocate", "SDN.Audit", "SDN.Use")
 _ACCESS: Final = ("Permissions.Modify", "User.Modify", "Group.Allocate", "Realm.AllocateUser")
 _OTHER: Final = ("Pool.Allocate", "Pool.Audit", "Mapping.Audit", "Mapping.Modify", "Mapping.Use")
-BUILT_IN_ROLES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
-    "NoAccess": (),
-    "Administrator": _VM_ADMIN + _DATASTORE_ADMIN + _SYSTEM + _SDN + _ACCESS + _OTHER,
-    "PVEAdmin": _VM_ADMIN + _DATASTORE_ADMIN + _SDN + ("Sys.Audit", "Sys.Console", "Sys.Syslog") + _OTHER,
-    "PVEAuditor": ("VM.Audit", "Datastore.Audit", "Sys.Audit", "SDN.Audit", "Pool.Audit", "Mapping.Audit"),
-    "PVEVMAdmin": _VM_ADMIN,
-    "PVEVMUser": ("VM.Audit", "VM.Backup", "VM.Config.CDROM", "VM.Console", "VM.PowerMgmt"),
-    "PVEDatastoreAdmin": _DATASTORE_ADMIN,
-    "PVEDatastoreUser": ("Datastore.AllocateSpace", "Datastore.Audit"),
-    "PVESDNUser": ("SDN.Audit", "SDN.Use"),
-    "PVESDNAdmin": _SDN,
-    "PVESysAdmin": ("Sys.Audit", "Sys.Console", "Sys.Syslog"),
-    "PVEUserAdmin": ("User.Modify", "Group.Allocate", "Realm.AllocateUser"),
-})
+BUILT_IN_ROLES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "NoAccess": (),
+        "Administrator": _VM_ADMIN + _DATASTORE_ADMIN + _SYSTEM + _SDN + _ACCESS + _OTHER,
+        "PVEAdmin": _VM_ADMIN + _DATASTORE_ADMIN + _SDN + ("Sys.Audit", "Sys.Console", "Sys.Syslog") + _OTHER,
+        "PVEAuditor": (
+            "VM.Audit",
+            "Datastore.Audit",
+            "Sys.Audit",
+            "SDN.Audit",
+            "Pool.Audit",
+            "Mapping.Audit",
+        ),
+        "PVEVMAdmin": _VM_ADMIN,
+        "PVEVMUser": ("VM.Audit", "VM.Backup", "VM.Config.CDROM", "VM.Console", "VM.PowerMgmt"),
+        "PVEDatastoreAdmin": _DATASTORE_ADMIN,
+        "PVEDatastoreUser": ("Datastore.AllocateSpace", "Datastore.Audit"),
+        "PVESDNUser": ("SDN.Audit", "SDN.Use"),
+        "PVESDNAdmin": _SDN,
+        "PVESysAdmin": ("Sys.Audit", "Sys.Console", "Sys.Syslog"),
+        "PVEUserAdmin": ("User.Modify", "Group.Allocate", "Realm.AllocateUser"),
+    }
+)
 TOP_PATHS: Final = ("/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms")
 
 
@@ -70,7 +78,9 @@ def _granted(world: World, who: str, path: str) -> frozenset[str]:
     """The privileges of one ACL name at *path*: the deepest entry that applies wins."""
     privileges: frozenset[str] = frozenset()
     for prefix in _prefixes(path):
-        entries = [e for e in world.acl if e.who == who and e.path == prefix and (e.propagate or prefix == path)]
+        entries = [
+            e for e in world.acl if e.who == who and e.path == prefix and (e.propagate or prefix == path)
+        ]
         if entries:
             privileges = frozenset().union(*(privileges_of(world, entry.role) for entry in entries))
     return privileges
@@ -109,7 +119,7 @@ def require_any(world: World, who: Identity, path: str, *wanted: str) -> None:
         raise forbidden(f"{path}, {'|'.join(wanted)}")
 
 
-def check(world: World, who: Identity, expression: Sequence[Check], params: Mapping[str, str]) -> None:
+def check(world: World, who: Identity, expression: Sequence[object], params: Mapping[str, str]) -> None:
     """Evaluate the ``check`` expression of an endpoint.
 
     Raises: ApiError 403.
@@ -135,18 +145,18 @@ def check(world: World, who: Identity, expression: Sequence[Check], params: Mapp
             raise died(f"unknown permission test: {expression}")
 
 
-def _check_part(world: World, who: Identity, part: Check, params: Mapping[str, str]) -> None:
+def _check_part(world: World, who: Identity, part: object, params: Mapping[str, str]) -> None:
     if isinstance(part, list):
         check(world, who, part, params)
 
 
-def _check_one_of(world: World, who: Identity, parts: Sequence[Check], params: Mapping[str, str]) -> None:
+def _check_one_of(world: World, who: Identity, parts: Sequence[object], params: Mapping[str, str]) -> None:
     refusals = [refusal for part in parts if (refusal := _refusal(world, who, part, params)) is not None]
     if len(refusals) == len(parts):
         raise refusals[0]
 
 
-def _refusal(world: World, who: Identity, part: Check, params: Mapping[str, str]) -> ApiError | None:
+def _refusal(world: World, who: Identity, part: object, params: Mapping[str, str]) -> ApiError | None:
     try:
         _check_part(world, who, part, params)
     except ApiError as refusal:

@@ -2,8 +2,7 @@
 
 import uuid
 
-from lab.pve import access, formats, identity
-from lab.pve.access import ROOT
+from lab.pve import access, identity
 from lab.pve.call import Call
 from lab.pve.message import Json, died, refused_parameters
 from lab.pve.state import AclEntry, Token, User
@@ -96,13 +95,10 @@ def update_acl(call: Call) -> Json:
 def permissions(call: Call) -> Json:
     """Own permissions by path; the number says whether they propagate."""
     world = call.world
-    paths = {call.params["path"]} if "path" in call.params else set(access.TOP_PATHS) | {e.path for e in world.acl}
+    paths = (
+        {call.params["path"]}
+        if "path" in call.params
+        else set(access.TOP_PATHS) | {e.path for e in world.acl}
+    )
     found = {path: sorted(access.privileges(world, call.who, path)) for path in sorted(paths)}
     return {path: dict.fromkeys(held, 1) for path, held in found.items() if held}
-
-
-def ensure_user(users: dict[str, User], userid: str, password: str = "") -> User:
-    """The user, created on demand; root@pam always exists."""
-    if not formats.split_list(userid):
-        raise ValueError("user id is empty")
-    return users.setdefault(userid, User(userid, password if userid != ROOT else password))

@@ -50,16 +50,18 @@ def cluster_status(call: Call) -> Json:
     ]
     for node in world.nodes.values():
         alone = not world.quorate and node.name != call.via_node
-        rows.append({
-            "type": "node",
-            "id": f"node/{node.name}",
-            "name": node.name,
-            "nodeid": node.number,
-            "ip": node.ip,
-            "online": int(statd.online(world, node, call.now) and not alone),
-            "local": int(node.name == call.via_node),
-            "level": "",
-        })
+        rows.append(
+            {
+                "type": "node",
+                "id": f"node/{node.name}",
+                "name": node.name,
+                "nodeid": node.number,
+                "ip": node.ip,
+                "online": int(statd.online(world, node, call.now) and not alone),
+                "local": int(node.name == call.via_node),
+                "level": "",
+            }
+        )
     return rows
 
 
@@ -88,7 +90,9 @@ def fingerprint(node: Node) -> str:
 
 
 def nodes(call: Call) -> Json:
-    return [_node_row(call, node, {"ssl_fingerprint": fingerprint(node)}) for node in call.world.nodes.values()]
+    return [
+        _node_row(call, node, {"ssl_fingerprint": fingerprint(node)}) for node in call.world.nodes.values()
+    ]
 
 
 def resources(call: Call) -> Json:
@@ -103,7 +107,13 @@ def resources(call: Call) -> Json:
         rows += _storages(call)
     if kind in ("", "sdn") and call.may("/sdn/zones/localnetwork", "SDN.Audit", "SDN.Use"):
         rows += [
-            {"type": "sdn", "id": f"sdn/{name}/localnetwork", "node": name, "sdn": "localnetwork", "status": "ok"}
+            {
+                "type": "sdn",
+                "id": f"sdn/{name}/localnetwork",
+                "node": name,
+                "sdn": "localnetwork",
+                "status": "ok",
+            }
             for name in world.nodes
         ]
     return rows
@@ -138,7 +148,12 @@ def _storages(call: Call) -> list[Json]:
 def node_status(call: Call) -> Json:
     node, (full, _, repository) = call.world.nodes[call.node], VERSIONS[call.world.version]
     memory, disk = node.memory_bytes, node.disk_bytes
-    kernel: dict[str, Json] = {"sysname": "Linux", "release": KERNEL, "version": "#1 SMP", "machine": "x86_64"}
+    kernel: dict[str, Json] = {
+        "sysname": "Linux",
+        "release": KERNEL,
+        "version": "#1 SMP",
+        "machine": "x86_64",
+    }
     status: dict[str, Json] = {
         "pveversion": f"pve-manager/{full}/{repository}",
         "kversion": f"Linux {KERNEL} #1 SMP",

@@ -26,7 +26,9 @@ def list_storages(call: Call) -> Json:
             continue
         row: dict[str, Json] = {"storage": storage.name, "type": storage.type, "digest": digest}
         row |= {"content": ",".join(storage.content)} | storage.options
-        rows.append(row | ({"path": storage.path} if storage.path else {}) | ({"shared": 1} if storage.shared else {}))
+        rows.append(
+            row | ({"path": storage.path} if storage.path else {}) | ({"shared": 1} if storage.shared else {})
+        )
     return rows
 
 
@@ -39,7 +41,9 @@ def create_storage(call: Call) -> Json:
     if name in world.storages:
         raise died(f"create storage failed: storage ID '{name}' already defined")
     content = call.names("content") or ["images", "rootdir"]
-    world.storages[name] = Storage(name, kind, call.params.get("path", ""), content, shared=call.flag("shared"))
+    world.storages[name] = Storage(
+        name, kind, call.params.get("path", ""), content, shared=call.flag("shared")
+    )
     return {"storage": name, "type": kind}
 
 

@@ -87,6 +87,8 @@ def list_tasks(call: Call) -> Json:
 
 
 def cluster_tasks(call: Call) -> Json:
-    seen = [t for t in reversed(call.world.tasks) if _own(call, t) or call.may(f"/nodes/{t.node}", "Sys.Audit")]
+    seen = [
+        t for t in reversed(call.world.tasks) if _own(call, t) or call.may(f"/nodes/{t.node}", "Sys.Audit")
+    ]
     rows = [dict(tasks.listed(task, call.now)) | {"saved": "1"} for task in seen[:CLUSTER_LIMIT]]
     return [{key: row[key] for key in row if key not in ("pid", "pstart")} for row in rows]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from lab.pve import access, formats
+from lab.pve import access, formats, tasks
 from lab.pve.access import Identity
 from lab.pve.message import Json
 from lab.pve.state import Container, World
@@ -42,6 +42,11 @@ class Call:
 
     def names(self, name: str) -> list[str]:
         return formats.split_list(self.params.get(name, ""))
+
+    def start_task(self, kind: str, *, extra_s: float = 0.0, **params: str) -> str:
+        """Fork a worker on the path's node for the path's container; returns the UPID."""
+        plan = tasks.Plan(kind, self.vmid, self.params | params, self.node, self.who.name, extra_s)
+        return tasks.start(self.world, plan, self.now).upid
 
     def may(self, path: str, *wanted: str) -> bool:
         return access.has(self.world, self.who, path, *wanted)

@@ -103,7 +103,7 @@ def destroy(world: World, volid: str, node: str) -> None:
 
 
 def drives(container: Container) -> dict[str, str]:
-    """rootfs and mount points that are volumes."""
+    """Rootfs and mount points that are volumes."""
     return {
         key: text
         for key, text in container.config.items()
@@ -123,3 +123,10 @@ def size_of_root(world: World, container: Container) -> int:
 def can_snapshot(world: World, container: Container) -> bool:
     names = {volid_of(drive).partition(":")[0] for drive in drives(container).values()}
     return all(world.storages[name].type in SNAPSHOT_TYPES for name in names if name in world.storages)
+
+
+def with_size(drive: str, size_bytes: int) -> str:
+    """The drive's value after a resize."""
+    values = properties.parse(drive, "volume")
+    values["size"] = printed(size_bytes)
+    return properties.join(values, first=("volume", "mp"), bare="volume")

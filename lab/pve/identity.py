@@ -10,7 +10,9 @@ from lab.pve.state import World
 
 TICKET_LIFE_S: Final = 2 * 3600
 UNAUTHORIZED_DELAY_S: Final = 3.0
-TOKEN_HEADER: Final = re.compile(r"PVEAPIToken=(?P<user>[^!\s]+@[\w.\-]+)!(?P<token>[\w.\-]+)=(?P<secret>\S+)")
+TOKEN_HEADER: Final = re.compile(
+    r"PVEAPIToken=(?P<user>[^!\s]+@[\w.\-]+)!(?P<token>[\w.\-]+)=(?P<secret>\S+)"
+)
 TICKET: Final = re.compile(r"PVE:(?P<user>[^:]+):(?P<time>[0-9A-F]{8})::(?P<signature>\S+)")
 
 

@@ -17,8 +17,6 @@ from pydantic import TypeAdapter
 from lab.pve import formats, properties
 from lab.pve.message import ParamValue, refused_parameters
 
-Check: TypeAlias = "list[Check] | str | int"
-
 MISSING: Final = "property is missing and it is not optional"
 UNKNOWN: Final = "property is not defined in schema and the schema does not allow additional properties"
 CONFLICT: Final = "duplicate parameter (already defined in URI) with conflicting values!"
@@ -54,7 +52,7 @@ class Method:
     allowtoken: int
     protected: int
     node: int
-    check: "list[Check] | None" = None
+    check: list[object] | None = None  # a permission expression, nested lists
     world: int = 0
 
     def param(self, name: str) -> Property | None:
@@ -93,7 +91,9 @@ def load(version: str) -> Mapping[str, Mapping[str, Method]]:
 @cache
 def _patterns(version: str) -> tuple[tuple[str, re.Pattern[str]], ...]:
     templates = sorted(load(version), key=lambda template: template.count("{"))
-    return tuple((template, re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", template))) for template in templates)
+    return tuple(
+        (template, re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", template))) for template in templates
+    )
 
 
 def match(version: str, method: str, path: str) -> Route | None:
@@ -180,7 +180,9 @@ def default_key(format_: Mapping[str, Property]) -> str:
 
 def _nested_error(format_: Mapping[str, Property], name: str, value: str) -> str:
     given = properties.parse(value, default_key(format_))
-    lines = [f"{name}.{key}: {MISSING}" for key, prop in format_.items() if not prop.optional and key not in given]
+    lines = [
+        f"{name}.{key}: {MISSING}" for key, prop in format_.items() if not prop.optional and key not in given
+    ]
     for key, text in given.items():
         prop = format_.get(key)
         error = UNKNOWN if prop is None else property_error(prop, key, text)

@@ -21,7 +21,9 @@ def take(world: World, container: Container, name: str, description: str, now: f
         raise died("snapshot feature is not available")
     if name in container.snapshots:
         raise died(f"snapshot name '{name}' already used")
-    saved = {key: text for key, text in container.config.items() if key not in OUTSIDE and key != "description"}
+    saved = {
+        key: text for key, text in container.config.items() if key not in OUTSIDE and key != "description"
+    }
     if "parent" in container.config:
         saved["parent"] = container.config["parent"]
     if description:

@@ -50,7 +50,9 @@ def sample(world: World, now: float) -> None:
     if due <= world.sampled_at:
         return
     world.sampled_at = due
-    dead = {node.name for node in world.nodes.values() if node.down_since is not None and node.down_since <= due}
+    dead = {
+        node.name for node in world.nodes.values() if node.down_since is not None and node.down_since <= due
+    }
     stale = {vmid: row for vmid, row in world.statd.items() if row.node in dead}
     fresh = {c.vmid: _row(world, c, due) for c in world.containers.values() if c.node not in dead}
     world.statd = stale | fresh

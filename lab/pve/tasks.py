@@ -16,8 +16,8 @@ UPID: Final = re.compile(
 # seconds of simulated time, as measured on an idle node
 DURATIONS_S: Final = MappingProxyType({
     "vzcreate": 2.0, "vzstart": 1.0, "vzstop": 0.3, "vzshutdown": 1.0, "vzreboot": 1.5, "vzdestroy": 0.4,
-    "vzsnapshot": 0.4, "vzdelsnapshot": 0.4, "vzrollback": 0.5, "vzclone": 1.0, "vztemplate": 0.3, "resize": 0.5,
-    "hastart": 1.2, "hastop": 1.2,
+    "vzsnapshot": 0.4, "vzdelsnapshot": 0.4, "vzrollback": 0.5, "vzclone": 1.0, "vztemplate": 0.3,
+    "resize": 0.5, "hastart": 1.2, "hastop": 1.2,
 })  # fmt: skip
 # the workers that keep the container's lock file while they run
 LOCKING: Final = frozenset({"vzcreate", "vzstart", "vzstop", "vzshutdown", "vzreboot", "vzdestroy", "resize"})
@@ -43,7 +43,9 @@ def start(world: World, plan: Plan, now: float) -> Task:
     number = len(world.tasks)
     pid = FIRST_PID + 7 * number
     pstart = int((now - world.started_at) * 100) + 100_000
-    upid = f"UPID:{plan.node}:{pid:08X}:{pstart:08X}:{int(now):08X}:{plan.type}:{plan.vmid or ''}:{plan.user}:"
+    upid = (
+        f"UPID:{plan.node}:{pid:08X}:{pstart:08X}:{int(now):08X}:{plan.type}:{plan.vmid or ''}:{plan.user}:"
+    )
     task = Task(
         upid=upid,
         node=plan.node,

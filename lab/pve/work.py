@@ -163,7 +163,9 @@ def resize(world: World, task: Task) -> list[str]:
 def take_snapshot(world: World, task: Task) -> list[str]:
     _fail_if_told(task)
     container = world.load(task.vmid, task.node)
-    snapshots.take(world, container, task.params["snapname"], task.params.get("description", ""), task.ends_at)
+    snapshots.take(
+        world, container, task.params["snapname"], task.params.get("description", ""), task.ends_at
+    )
     return []
 
 

@@ -8,7 +8,7 @@ from reconcilers.servers import Node, NodeDown
 
 
 class BalancerClient(Protocol):
-    """Looks at all backends on all nodes, sets weights and states, keeps files; ``HaproxyEndpoints`` is one."""
+    """Looks at all nodes, sets weights and states, keeps state files; ``HaproxyEndpoints`` is one."""
 
     async def look(self, endpoint: str) -> tuple[Node | NodeDown, ...]:
         """Look at all nodes; TransientError if none answers."""

@@ -1,7 +1,6 @@
 """What a look at a load balancer gives, and what may be done to it."""
 
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Final
 
 from reconcilers.servers import Command, Node, NodeDown
@@ -28,7 +27,7 @@ class StateFile:
     """
 
     socket: str
-    path: PurePath
+    path: str
     wanted: str
     found: str | None
     trouble: str | None = None
@@ -48,7 +47,7 @@ class WriteStateFile:
 
     endpoint: str
     socket: str
-    path: PurePath
+    path: str
 
 
 BalancerAction = Command | WriteStateFile

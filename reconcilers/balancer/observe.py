@@ -27,5 +27,5 @@ async def _observe_file(client: BalancerClient, endpoint: str, socket: str, path
         wanted = lasting(await client.server_states(endpoint, socket))
         found = await client.read_state_file(path)
     except TransientError as exc:
-        return StateFile(socket, path, "", None, str(exc))
-    return StateFile(socket, path, wanted, None if found is None else lasting(found))
+        return StateFile(socket, str(path), "", None, str(exc))
+    return StateFile(socket, str(path), wanted, None if found is None else lasting(found))

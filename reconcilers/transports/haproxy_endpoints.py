@@ -11,7 +11,7 @@ from reconcilers.transports.haproxy_state_file import read_state_file, write_sta
 
 
 class HaproxyEndpoints:
-    """What the kinds need of HAProxy; each kind's ``client.py`` names its part. Errors are the transport's."""
+    """What the kinds need of HAProxy; each kind's ``client.py`` names its part. Errors as there."""
 
     def __init__(
         self,

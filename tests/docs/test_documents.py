@@ -12,7 +12,7 @@ from tests.docs.markdown import ROOT, Block, anchors, blocks, documents, links
 
 DOCUMENTS = documents()
 BLOCKS = tuple(block for path in DOCUMENTS for block in blocks(path))
-#: ``sh`` is run against a lab, ``sh make`` is looked up in the Makefile, the others are pictures, files and output.
+#: ``sh`` is run against a lab, ``sh make`` is looked up in the Makefile; the others are files and output.
 INFOS = {"sh", "sh make", "text", "yaml"}
 
 

@@ -1,4 +1,4 @@
-"""examples/psa-platform is the platform of the design: every figure is compared with the design's own table."""
+"""examples/psa-platform is the platform of the design: every figure is compared with the design's table."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,7 +179,8 @@ def test_data_services_start_before_applications_and_the_entry_last() -> None:
         name: startup.order for name in SERVICES if (startup := service(name).container.startup) is not None
     }
 
-    assert (data.keys(), rest.keys()) == (DATA.keys(), SERVICES.keys())
+    assert set(data) == set(DATA)
+    assert set(rest) == set(SERVICES)
     assert max(data.values()) < min(rest.values())
     assert max(rest, key=lambda name: rest[name]) == "psa-api-gateway"
     assert min(data, key=lambda name: data[name]) == "psa-db-master"

@@ -1,53 +1,31 @@
 """What follows from one look at a container: every case of what can be seen."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from crds.container import ContainerSpec, ContainerStatus
+from crds.container import ContainerStatus
 from crds.meta import ConditionType, Origin, Truth, Verb
 from reconcilers.container.model import (
     Absent,
     Configure,
-    ContainerAction,
     Create,
-    Destroy,
     Elsewhere,
     Place,
     Resize,
-    Seen,
     SeenContainer,
     Shutdown,
     Silent,
     Start,
     Stop,
     Volume,
-    World,
 )
-from reconcilers.container.plan import plan_container
-from reconcilers.contract import Plan, Resource, StepClass
-from tests.builders import START
-from tests.builders_container import a_container, a_sighting
+from reconcilers.contract import Plan, StepClass
+from tests.builders_container import OTHER_TEMPLATE, a_container, a_sighting, actions, configured, planned
 
 GIB = 1024**3
 PLACE = Place("pve", "pve1", 100)
-OTHERS = frozenset({"psa", "psa-u-ffffffff"})
-
-
-def planned(
-    container: Resource[ContainerSpec], world: World, *, is_quorate: bool | None = True
-) -> Plan[ContainerAction]:
-    return plan_container(container, Seen(world, is_quorate=is_quorate), START)
-
-
-def actions(plan: Plan[ContainerAction]) -> list[str]:
-    return [type(step.action).__name__ for step in plan.steps]
-
-
-def configured(plan: Plan[ContainerAction]) -> Configure:
-    action = plan.steps[0].action
-    assert isinstance(action, Configure)
-    return action
 
 
 def test_a_container_that_is_as_asked_needs_nothing() -> None:
@@ -80,7 +58,7 @@ def test_a_missing_container_is_created_with_its_stamps_and_not_yet_started() ->
         "swap": "0",
         "net0": "name=eth0,bridge=vmbr1,gw=10.0.20.1,ip=10.0.20.10/24,tag=20",
         "features": "nesting=1",
-        "tags": "crm;psa;psa-r-d1bd91bb8055;psa-u-01234567",
+        "tags": "crm;psa;psa-r-272bad9135db;psa-u-01234567",
         "startup": "order=3,up=5",
         "onboot": "1",
         "description": "the CRM",
@@ -166,7 +144,7 @@ def test_tags_of_others_stay_unless_the_spec_lists_tags() -> None:
     stamps = a_sighting(silent).config.tags
     assert planned(silent, a_sighting(silent, tags=stamps | {"theirs"})).steps == ()
     changed = configured(planned(listing, a_sighting(listing, tags=stamps | {"theirs"})))
-    assert dict(changed.options)["tags"] == "crm;psa;psa-r-d1bd91bb8055;psa-u-01234567"
+    assert dict(changed.options)["tags"] == "crm;psa;psa-r-272bad9135db;psa-u-01234567"
 
 
 @pytest.mark.parametrize("is_running", [True, False])
@@ -212,18 +190,11 @@ def test_a_container_that_shall_stop_is_asked_to_shut_down_in_its_own_time() -> 
 
 
 def test_after_a_shutdown_that_did_not_end_only_an_allowed_force_stop_cuts_the_power() -> None:
-    stuck = {
-        "status": ContainerStatus(node="pve1", state="running", stuck="shutdown: container did not stop")
-    }
-    container = a_container(state="Stopped")
-    container = type(container)(**{**_fields(container), **stuck})
+    status = ContainerStatus(node="pve1", state="running", stuck="shutdown: container did not stop")
+    container = replace(a_container(state="Stopped"), status=status)
     (step,) = planned(container, a_sighting(container)).steps
     assert step.action == Stop(PLACE)
     assert step.needs is Verb.FORCE_STOP
-
-
-def _fields(container: Resource[ContainerSpec]) -> dict[str, object]:
-    return {name: getattr(container, name) for name in container.__slots__}
 
 
 def test_a_pending_change_restarts_only_with_its_verb_and_says_what_waits() -> None:
@@ -286,98 +257,20 @@ def test_a_half_created_container_is_named_with_the_commands_that_help() -> None
     assert planned(container, world).blocked is None
 
 
-@pytest.mark.parametrize("adopt", [True, False])
-@pytest.mark.parametrize("tags", [frozenset({"theirs"}), OTHERS])
-def test_an_id_taken_by_a_stranger_is_never_touched(adopt: bool, tags: frozenset[str]) -> None:  # noqa: FBT001
-    container = a_container(adopt=adopt, allow=["recreate", "restart", "force-stop"])
-    world = a_sighting(container, hostname="billing", tags=tags, memory_mib=1, is_running=False)
-    plan = planned(container, world)
-    assert plan.steps == ()
-    assert plan.blocked == ("IdTaken", "CT 100 on pve is billing, not psa-crm: it is not ours")
-
-
-def test_a_container_of_the_same_name_waits_for_adoption_and_then_gets_stamps_and_declared_fields() -> None:
-    container = a_container(memory="6Gi")
-    world = a_sighting(container, tags=frozenset({"theirs"}), memory_mib=4096, description="kept\n")
-    plan = planned(container, world)
-    assert plan.foreign == "CT 100 on pve exists already and was not made by us"
-    assert dict(configured(plan).options) == {
-        "memory": "6144",
-        "tags": "psa;psa-r-d1bd91bb8055;psa-u-01234567;theirs",
-    }
-
-
-def test_the_stamp_of_another_object_is_foreign_and_named() -> None:
-    container = a_container()
-    plan = planned(container, a_sighting(container, tags=OTHERS))
-    assert plan.foreign == "CT 100 on pve carries the stamp of another object (psa-u-ffffffff)"
-
-
-def test_a_container_that_was_made_otherwise_cannot_be_adopted_into_a_recreation() -> None:
-    container = a_container(adopt=True, allow=["recreate"])
-    world = a_sighting(container, tags=frozenset(), unprivileged=False)
-    plan = planned(container, world)
-    assert plan.steps == ()
-    assert plan.blocked is not None
-    assert plan.blocked[0] == "CannotAdopt"
-
-
-NEWER = "local:vztmpl/debian-12-standard_12.9-1_amd64.tar.zst"
-
-
-def test_another_template_first_shuts_down_then_destroys_what_carries_our_stamp() -> None:
-    before, container = a_container(), a_container(template=NEWER, allow=["recreate"])
-    running = planned(container, a_sighting(before))
-    stopped = planned(container, a_sighting(before, is_running=False))
-    assert [step.action for step in running.steps] == [Shutdown(PLACE, timedelta(seconds=60))]
-    assert [step.action for step in stopped.steps] == [Destroy(PLACE)]
-    assert {step.needs for step in (*running.steps, *stopped.steps)} == {Verb.RECREATE}
-
-
-@pytest.mark.parametrize(
-    ("spec", "seen"),
-    [
-        ({"template": NEWER}, {}),
-        ({"storage": "fast"}, {"root": Volume("local", 10 * GIB)}),
-        ({"unprivileged": False}, {"unprivileged": True}),
-    ],
-    ids=["template", "storage", "unprivileged"],
-)
-def test_a_create_time_field_needs_the_verb_and_meanwhile_the_rest_converges(
-    spec: dict[str, object], seen: dict[str, object]
-) -> None:
-    container = a_container(memory="6Gi", **spec)
-    tags = a_sighting(a_container()).config.tags
-    plan = planned(container, a_sighting(container, memory_mib=4096, tags=tags, **seen))
-    assert actions(plan) == ["Configure", "Shutdown"]
-    assert [step.needs for step in plan.steps] == [None, Verb.RECREATE]
-    assert dict(configured(plan).options) == {"memory": "6144"}
-
-
-def test_a_protected_container_is_not_made_anew() -> None:
-    before = a_container()
-    kept = a_container(template=NEWER, allow=["recreate"])
-    released = a_container(template=NEWER, allow=["recreate"], protection=False)
-    world = a_sighting(before, protection=True, is_running=False)
-    plan = planned(kept, world)
-    assert (plan.steps, plan.blocked and plan.blocked[0]) == ((), "Protected")
-    assert configured(planned(released, world)).options == (("protection", "0"),)
-
-
 @pytest.mark.parametrize(
     ("spec", "seen"),
     [
         ({}, {"is_running": False}),
         ({"state": "Stopped"}, {}),
         ({"nameserver": "9.9.9.9"}, {"nameserver": "9.9.9.9", "pending": ("nameserver",)}),
-        ({"template": NEWER, "allow": ["recreate"]}, {}),
+        ({"template": OTHER_TEMPLATE, "allow": ["recreate"]}, {}),
     ],
     ids=["start", "stop", "restart", "recreate"],
 )
 def test_nothing_is_started_or_stopped_behind_the_back_of_ha(
     spec: dict[str, object], seen: dict[str, object]
 ) -> None:
-    container = a_container(**spec)
+    container = a_container("psa-crm", **spec)
     tags = a_sighting(a_container()).config.tags
     plan = planned(container, a_sighting(container, ha_state="started", tags=tags, **seen))
     assert plan.steps == ()

@@ -1,0 +1,270 @@
+"""The daemon's parts list: the only module that names kinds, transports and the order of start and stop."""
+
+import argparse
+import asyncio
+import contextlib
+import importlib.metadata
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from crds.meta import Mode
+from daemon.engine.controller import Controller
+from daemon.engine.feed import Feed
+from daemon.engine.passes import AnyReconciler
+from daemon.heartbeat import Heartbeat
+from daemon.logs import set_up_logs
+from daemon.notify import Notifier
+from daemon.ports import SystemClock, SystemRandom
+from daemon.settings import (
+    DEFAULT_FILE,
+    OVERRIDES,
+    HaproxyEndpoint,
+    ProxmoxEndpoint,
+    Settings,
+    SettingsError,
+    load_settings,
+)
+from daemon.sources.directory import Directory
+from daemon.sources.ownership import Ownership
+from daemon.sources.parser import ChildParser
+from daemon.sources.watch import DirectorySource
+from daemon.store.codec import UnreadableRowError
+from daemon.store.database import Database, NewerSchemaError
+from daemon.store.lock import DirectoryLock, HeldError
+from daemon.store.store import Store, WriterThread
+from daemon.web.console import Console
+from daemon.web.liveness import listen_tcp
+from daemon.web.server import Api, serving
+from metrics.engine import EngineMetrics
+from metrics.traffic import TrafficMetrics
+from reconcilers.balancer.reconciler import BalancerReconciler
+from reconcilers.container.client import ProxmoxContainers
+from reconcilers.container.reconciler import ContainerReconciler
+from reconcilers.service.reconciler import ServiceReconciler
+from reconcilers.split.reconciler import SplitReconciler
+from reconcilers.transports.haproxy import HaproxyTransport
+from reconcilers.transports.haproxy_endpoints import HaproxyEndpoints
+from reconcilers.transports.proxmox import ProxmoxTransport
+
+log = structlog.stdlib.get_logger()
+
+VERSION: Final = importlib.metadata.version("psa-reconciler")
+GRACE_S: Final = 30.0
+"""How long passes under way may take to end after SIGTERM."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transports:
+    """Connections to the outside systems, by the name of their endpoint."""
+
+    proxmox: Mapping[str, ProxmoxTransport]
+    haproxy: HaproxyEndpoints
+
+    def close(self) -> None:
+        """Let go of threads and connections."""
+        for transport in self.proxmox.values():
+            transport.close()
+
+
+def build_transports(settings: Settings) -> Transports:
+    """Make a transport for each endpoint; raise SettingsError for one that cannot be."""
+    proxmox: dict[str, ProxmoxTransport] = {}
+    haproxy: dict[str, HaproxyTransport] = {}
+    files: dict[str, Sequence[Path]] = {}
+    for name, endpoint in settings.endpoints.items():
+        try:
+            match endpoint:
+                case ProxmoxEndpoint():
+                    proxmox[name] = ProxmoxTransport(
+                        name,
+                        endpoint.urls,
+                        endpoint.token(),
+                        fingerprint=endpoint.fingerprint,
+                        ca_file=endpoint.ca_file,
+                    )
+                case HaproxyEndpoint():
+                    haproxy[name] = HaproxyTransport(name, endpoint.sockets, ca_file=endpoint.ca_file)
+                    files[name] = endpoint.server_state_files
+        except (ValueError, OSError) as exc:
+            raise SettingsError(f"endpoints.{name}: {exc}") from exc
+    return Transports(proxmox, HaproxyEndpoints(haproxy, state_files=files))
+
+
+def build_reconcilers(transports: Transports, metrics: TrafficMetrics) -> Mapping[str, AnyReconciler]:
+    """Make all kinds."""
+    clusters = {name: ProxmoxContainers(transport) for name, transport in transports.proxmox.items()}
+    return {
+        "Container": ContainerReconciler(clusters),
+        "LoadBalancer": BalancerReconciler(transports.haproxy),
+        "Service": ServiceReconciler(transports.haproxy),
+        "TrafficSplit": SplitReconciler(transports.haproxy, metrics),
+    }
+
+
+@contextlib.asynccontextmanager
+async def opened_store(settings: Settings) -> AsyncIterator[Store]:
+    """Hold the state directory, and its store, while the block runs."""
+    settings.state.mkdir(parents=True, exist_ok=True, mode=0o750)
+    lock = DirectoryLock(settings.state)
+    store = Store(Database(settings.state / "state.db"), WriterThread())
+    try:
+        yield store
+    finally:
+        store.close()
+        lock.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """What works together once the store is open."""
+
+    clock: SystemClock
+    controller: Controller
+    source: DirectorySource
+    parser: ChildParser
+    feed: Feed
+    heartbeat: Heartbeat
+    api: Api
+    metrics: EngineMetrics
+    notifier: Notifier
+
+
+def build_daemon(settings: Settings, store: Store, transports: Transports) -> Daemon:
+    """Put all parts together; nothing runs yet. Raises SettingsError."""
+    clock, random, registry = SystemClock(), SystemRandom(), CollectorRegistry()
+    systems = {name: endpoint.type for name, endpoint in settings.endpoints.items()}
+    reconcilers = build_reconcilers(transports, TrafficMetrics(registry))
+    metrics = EngineMetrics(registry, version=VERSION, kinds=reconcilers, systems=systems)
+    notifier, parser = Notifier(os.environ), ChildParser()
+    try:
+        ownership = Ownership.of(settings.source.owners, settings.source.groups)
+    except ValueError as exc:
+        raise SettingsError(f"source: {exc}") from None
+    controller = Controller(store, reconcilers, clock, random, metrics, mode=settings.mode)
+    source = DirectorySource(Directory(settings.source.directory, clock, ownership), parser, clock)
+    feed = Feed(source, store, clock, random, metrics)
+    heartbeat = Heartbeat(clock, controller, metrics, notifier.alive)
+    console = Console(store, controller, feed, clock, version=VERSION, systems=systems, mode=settings.mode)
+    api = Api(console, store, registry, lambda: None if console.is_ready else "the directory is not read yet")
+    return Daemon(clock, controller, source, parser, feed, heartbeat, api, metrics, notifier)
+
+
+async def serve(settings: Settings, flags: Mapping[str, str], config: Path) -> None:
+    """Run until SIGTERM or SIGINT. SIGHUP reads the settings again and the directory anew."""
+    transports = build_transports(settings)
+    listener = listen_tcp(settings.api.listen)
+    async with opened_store(settings) as store:
+        daemon = build_daemon(settings, store, transports)
+        stop = asyncio.Event()
+        _on_signals(stop, lambda: _reload(config, flags, daemon))
+        _say_mode(daemon)
+
+        def stuck_for() -> float:
+            return daemon.clock.monotonic() - daemon.heartbeat.last_beat
+
+        async with serving(daemon.api, settings.api.socket, settings.api.group, listener, stuck_for):
+            await _work(daemon, stop)
+        await daemon.parser.close()
+    transports.close()
+    log.info("daemon.stopped")
+
+
+async def _work(daemon: Daemon, stop: asyncio.Event) -> None:
+    async with asyncio.TaskGroup() as group:
+        helpers = [
+            group.create_task(daemon.feed.run()),
+            group.create_task(daemon.controller.watch_staleness()),
+            group.create_task(daemon.heartbeat.beat()),
+            group.create_task(_say_ready(daemon)),
+        ]
+        running = group.create_task(daemon.controller.run())
+        await stop.wait()
+        daemon.notifier.stopping(GRACE_S)
+        log.info("daemon.stopping")
+        daemon.controller.drain()
+        for helper in helpers:
+            helper.cancel()
+        await _drained(running)
+
+
+async def _drained(running: "asyncio.Task[None]") -> None:
+    """Wait for the passes under way; what is not done in time is a crash that the journal can tell."""
+    done, _ = await asyncio.wait({running}, timeout=GRACE_S)
+    if not done:
+        log.warning("drain.overdue", seconds=GRACE_S)
+        running.cancel()
+
+
+async def _say_ready(daemon: Daemon) -> None:
+    snapshot = await daemon.feed.wait_first()
+    daemon.notifier.ready(snapshot.unreadable or f"{snapshot.files} files read")
+    log.info("daemon.ready", version=VERSION)
+
+
+def _say_mode(daemon: Daemon) -> None:
+    mode = daemon.controller.mode
+    daemon.metrics.mode(enforce=mode is Mode.ENFORCE)
+    log.info("daemon.started", version=VERSION, mode=mode.value, pid=os.getpid())
+    if mode is Mode.OBSERVE:
+        log.warning("mode.observe", meaning="nothing is changed")
+
+
+def _on_signals(stop: asyncio.Event, reload: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+
+
+def _reload(config: Path, flags: Mapping[str, str], daemon: Daemon) -> None:
+    """Take mode and log level of the file (the rest needs a restart), or keep the old ones and say why."""
+    daemon.notifier.reloading(daemon.clock.monotonic())
+    try:
+        settings = load_settings(config, flags, os.environ)
+    except SettingsError as exc:
+        daemon.metrics.reloaded(successful=False)
+        log.warning("settings.refused", error=str(exc), meaning="the old settings stay in force")
+    else:
+        set_up_logs(settings.log.level)
+        daemon.controller.configure(settings.mode)
+        daemon.metrics.reloaded(successful=True)
+        _say_mode(daemon)
+    daemon.source.request_scan()
+    daemon.notifier.ready("settings read again")
+
+
+def _flags(arguments: Sequence[str]) -> tuple[Path, dict[str, str]]:
+    parser = argparse.ArgumentParser(
+        prog="psa-reconciler", description="Reconcile a platform on Proxmox LXC."
+    )
+    parser.add_argument("--config", type=Path, default=Path(os.environ.get("PSA_CONFIG", DEFAULT_FILE)))
+    parser.add_argument("--version", action="version", version=VERSION)
+    for name in OVERRIDES:
+        parser.add_argument(f"--{name}", dest=name)
+    found = vars(parser.parse_args(arguments))
+    config: Path = found.pop("config")
+    return config, {name: value for name, value in found.items() if value is not None}
+
+
+def main() -> None:
+    """Run the daemon; exit 0 after SIGTERM, 1 where it cannot start, with a sentence that says why."""
+    config, flags = _flags(sys.argv[1:])
+    try:
+        settings = load_settings(config, flags, os.environ)
+        set_up_logs(settings.log.level)
+        asyncio.run(serve(settings, flags, config))
+    except (SettingsError, HeldError, NewerSchemaError, UnreadableRowError, OSError) as exc:
+        sys.stderr.write(f"psa-reconciler: {exc}\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the daemon answers: health, metrics and the API of psactl."""

@@ -1,0 +1,97 @@
+"""Looks at a service's children, and at its servers in HAProxy."""
+
+from crds.balancer import TrafficSplitSpec
+from crds.container import ContainerSpec
+from crds.meta import ConditionType, Key, Truth
+from crds.service import BackendRef, Color, ServiceSpec
+from reconcilers.contract import AnyResource, PermanentError, Resource, TransientError, View
+from reconcilers.servers import Backend, Health, NodeDown, Server
+from reconcilers.service.client import ServiceClient
+from reconcilers.service.model import (
+    VERSION,
+    Evidence,
+    SeenServer,
+    SeenServers,
+    SeenService,
+    SlotChild,
+    SplitChild,
+    server_name,
+)
+
+
+async def observe_service(client: ServiceClient, service: Resource[ServiceSpec], view: View) -> SeenService:
+    """Read the store, and HAProxy if the service has a backend. Never raises: no answer is a fact, too."""
+    children = {child.key: child for child in view.children(service.key)}
+    name, backend = service.key.name, service.spec.backend
+    slots = {}
+    for color in Color:
+        found = children.get(Key("Container", f"{name}-{color.value}"))
+        if found is not None and isinstance(found.spec, ContainerSpec):
+            slots[color] = _slot(found, found.spec)
+    split = children.get(Key("TrafficSplit", name))
+    return SeenService(
+        slots=slots,
+        split=_split(split, split.spec) if split and isinstance(split.spec, TrafficSplitSpec) else None,
+        servers=await _servers(client, service.spec, backend) if backend is not None else None,
+    )
+
+
+async def _servers(client: ServiceClient, spec: ServiceSpec, backend: BackendRef) -> SeenServers:
+    try:
+        nodes = await client.look(backend.endpoint, backend.name)
+    except TransientError as exc:
+        return SeenServers({}, away=(str(exc),))
+    except PermanentError as exc:
+        return SeenServers({}, missing=(str(exc),))
+    servers: dict[Color, tuple[SeenServer, ...]] = dict.fromkeys(Color, ())
+    missing, away = [], []
+    for node in nodes:
+        if isinstance(node, NodeDown):
+            away.append(f"{node.name}: {node.reason}")
+            continue
+        found = node.find(backend.name)
+        if found is None:
+            missing.append(f"{node.name} has no backend {backend.name}")
+            continue
+        for color in Color:
+            server = _find(found, spec, color)
+            if server is None:
+                missing.append(f"{node.name} has no server {backend.name}/{server_name(spec, color)}")
+                continue
+            servers[color] += (SeenServer(node.name, server.address, _evidence(server)),)
+    return SeenServers(servers, tuple(missing), tuple(away))
+
+
+def _find(backend: Backend, spec: ServiceSpec, color: Color) -> Server | None:
+    return backend.find(server_name(spec, color))
+
+
+def _evidence(server: Server) -> Evidence:
+    if not server.takes_traffic:
+        return Evidence.IDLE
+    return Evidence.UNDECIDED if server.health is Health.DOUBTFUL else Evidence.LIVE
+
+
+def _slot(child: AnyResource, spec: ContainerSpec) -> SlotChild:
+    return SlotChild(
+        is_ready=child.is_ready(),
+        says=_says(child, ConditionType.READY),
+        spec=spec,
+        version=child.annotations.get(VERSION),
+        annotations=child.annotations,
+    )
+
+
+def _split(child: AnyResource, spec: TrafficSplitSpec) -> SplitChild:
+    degraded = child.condition(ConditionType.DEGRADED)
+    is_degraded = degraded is not None and degraded.status is Truth.TRUE
+    kind = ConditionType.READY if not child.is_ready() else ConditionType.DEGRADED
+    return SplitChild(child.is_ready(), _says(child, kind), is_degraded, spec=spec)
+
+
+def _says(child: AnyResource, kind: ConditionType) -> str:
+    """Return the reason of a condition; its message may move by itself."""
+    found = child.condition(kind)
+    if found is None or child.observed_generation != child.generation:
+        return "not looked at yet"
+    return found.reason

@@ -1,0 +1,266 @@
+"""What a service declares, and when it is Ready: pure. It changes nothing outside itself."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, TypedDict
+
+from crds.balancer import ServerShare, ServerState, TrafficSplitSpec
+from crds.container import Attachment, ContainerShape, ContainerSpec, NetworkInterface
+from crds.meta import ConditionType, DeletionPolicy, Key, Mode, Truth, Verb
+from crds.service import BackendRef, Color, ServiceSpec, ServiceStatus
+from reconcilers.contract import Declare, Note, Plan, Resource, Verdict
+from reconcilers.service.model import (
+    COLOR,
+    LONGEST_NAME,
+    SERVICE,
+    VERSION,
+    Evidence,
+    NoAction,
+    SeenServers,
+    SeenService,
+    SlotChild,
+    server_name,
+)
+
+_SOON: Final = timedelta(seconds=1)
+"""How soon to look again while it is not known who is live."""
+_WHOLE: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """Which colour has the traffic; None while nobody can say, or while it is shared equally.
+
+    ``carrying`` are all colours with a part of it. ``is_found``: seen in HAProxy for the first time.
+    """
+
+    color: Color | None = None
+    carrying: tuple[Color, ...] = ()
+    is_found: bool = False
+    waiting: str | None = None
+    blocked: tuple[str, str] | None = None
+    nobody: str | None = None
+
+
+def plan_service(service: Resource[ServiceSpec], seen: SeenService, _now: datetime) -> Plan[NoAction]:
+    """Declare both colours' containers, as far as there is a version for them, and the split."""
+    if len(service.key.name) > LONGEST_NAME:
+        length = len(service.key.name)
+        text = f"the name has {length} characters; NAME-green is a host name, so {LONGEST_NAME} is all"
+        return Plan(blocked=("NameTooLong", text))
+    live = _live(service.spec, seen)
+    containers = {color: found for color in Color if (found := _container(service, seen, live, color))}
+    split = _split(service, seen, live)
+    versions = {color.value: each.annotations[VERSION] for color, each in containers.items()}
+    return Plan(
+        writes=(*containers.values(), *([split] if split else []), *_notes(service.spec, live)),
+        verdicts=tuple(_verdicts(service, seen, live, containers)),
+        status=ServiceStatus(live=live.color.value if live.color else None, versions=versions),
+        recheck_after=_SOON if live.waiting or live.blocked or live.nobody else None,
+        waiting=live.waiting,
+        blocked=live.blocked,
+    )
+
+
+def _live(spec: ServiceSpec, seen: SeenService) -> _Live:
+    """Say who is live: the split if there is one, else what HAProxy shows, else what is asked for."""
+    if spec.backend is None:
+        if spec.initial is None:
+            return _Live(nobody="there is no backend, no release, and `initial` is not given")
+        return _Live(spec.initial.color, (spec.initial.color,))
+    if seen.split is not None:
+        parts = {color: _part(_share(seen.split.spec, color)) for color in Color}
+        top = max(parts.values())
+        leaders = [color for color, part in parts.items() if part == top]
+        carrying = tuple(color for color, part in parts.items() if part > 0)
+        return _Live(leaders[0] if len(leaders) == 1 else None, carrying)
+    return _first_live(spec, spec.backend, seen.servers or SeenServers({}, away=("not looked at",)))
+
+
+def _first_live(spec: ServiceSpec, backend: BackendRef, seen: SeenServers) -> _Live:
+    """Decide what the record begins with. What is not known decides nothing."""
+    if seen.missing:
+        return _Live(blocked=("UnknownServer", "; ".join(seen.missing)))
+    if seen.away:
+        return _Live(waiting=f"who is live cannot be known: {'; '.join(seen.away)}")
+    evidence = {color: {server.evidence for server in seen.servers[color]} for color in Color}
+    live = [color for color in Color if Evidence.LIVE in evidence[color]]
+    if len(live) == len(Color):
+        idle = f"`set server {backend.name}/{server_name(spec, Color.GREEN)} state maint`"
+        text = f"both colours have traffic in {backend.name}: close the idle one by hand, such as {idle}"
+        return _Live(blocked=("BothLive", text))
+    undecided = [color for color in Color if color not in live and Evidence.UNDECIDED in evidence[color]]
+    if undecided:
+        names = " and ".join(f"{backend.name}/{server_name(spec, color)}" for color in undecided)
+        return _Live(waiting=f"HAProxy has not checked {names} yet")
+    color = live[0] if live else spec.initial.color if spec.initial is not None else None
+    if color is not None:
+        return _Live(color, (color,), is_found=bool(live))
+    return _Live(nobody=f"nobody has traffic in {backend.name}, and `initial` is not given")
+
+
+def _share(split: TrafficSplitSpec, color: Color) -> ServerShare:
+    return split.blue if color is Color.BLUE else split.green
+
+
+def _part(share: ServerShare) -> int:
+    return share.weight if share.state is ServerState.READY else 0
+
+
+def child_key(service: Key, color: Color) -> Key:
+    """Return the key of a colour's container."""
+    return Key("Container", f"{service.name}-{color.value}")
+
+
+def _container(
+    service: Resource[ServiceSpec], seen: SeenService, live: _Live, color: Color
+) -> Declare | None:
+    """Keep a slot that has a container; make the initial one's where the traffic does not contradict it."""
+    key, child, initial = child_key(service.key, color), seen.slots.get(color), service.spec.initial
+    version = child.version if child is not None else None
+    if child is not None and version is None:
+        return Declare(key, child.spec, service.labels, {VERSION: "unknown", **child.annotations})
+    if child is None and initial is not None and color is initial.color is live.color:
+        version = initial.version
+    if version is None:
+        return None
+    annotations = {VERSION: version, SERVICE: service.key.name, COLOR: color.value}
+    return Declare(key, _container_spec(service.spec, key, color, version), service.labels, annotations)
+
+
+class _PassedDown(TypedDict):
+    """What a service's children have from it."""
+
+    mode: Mode
+    deletion_policy: DeletionPolicy
+    allow: tuple[Verb, ...]
+    adopt: bool
+    suspend: bool
+
+
+def _passed_down(spec: ServiceSpec) -> _PassedDown:
+    return _PassedDown(
+        mode=spec.mode,
+        deletion_policy=DeletionPolicy.RETAIN,
+        allow=spec.allow,
+        adopt=spec.adopt,
+        suspend=spec.suspend,
+    )
+
+
+def _container_spec(spec: ServiceSpec, key: Key, color: Color, version: str) -> ContainerSpec:
+    """Build a slot's container from parts that were validated with the service."""
+    shape, slot = spec.container, spec.colors[color]
+    attachment = {name: getattr(shape.network, name) for name in Attachment.model_fields}
+    fields = {name: getattr(shape, name) for name in ContainerShape.model_fields}
+    fields["template"] = shape.template.replace("{version}", version)
+    return ContainerSpec.model_construct(
+        **fields,
+        **_passed_down(spec),
+        depends_on=spec.depends_on,
+        poll_interval=spec.poll_interval,
+        ctid=slot.ctid,
+        node=slot.node,
+        hostname=key.name,
+        network=NetworkInterface.model_construct(**attachment, address=slot.address),
+    )
+
+
+def _split(service: Resource[ServiceSpec], seen: SeenService, live: _Live) -> Declare | None:
+    """Keep the record's weights and follow the spec's names; without a record the live colour has all."""
+    spec, backend = service.spec, service.spec.backend
+    if backend is None or (seen.split is None and live.color is None):
+        return None
+    shares = {color: _kept_or_first(spec, seen, live, color) for color in Color}
+    split = TrafficSplitSpec(
+        **_passed_down(spec),
+        service=service.key.name,
+        endpoint=backend.endpoint,
+        backend=backend.name,
+        blue=shares[Color.BLUE],
+        green=shares[Color.GREEN],
+    )
+    return Declare(Key("TrafficSplit", service.key.name), split, service.labels, {SERVICE: service.key.name})
+
+
+def _kept_or_first(spec: ServiceSpec, seen: SeenService, live: _Live, color: Color) -> ServerShare:
+    server = server_name(spec, color)
+    if seen.split is not None:
+        return _share(seen.split.spec, color).model_copy(update={"server": server})
+    if color is live.color:
+        return ServerShare(server=server, weight=_WHOLE, state=ServerState.READY)
+    return ServerShare(server=server, weight=0, state=ServerState.MAINT)
+
+
+def _notes(spec: ServiceSpec, live: _Live) -> Iterable[Note]:
+    if not live.is_found or live.color is None or spec.backend is None:
+        return
+    text = f"{live.color.value} has the traffic in {spec.backend.name} already: it stays live"
+    if spec.initial is not None and spec.initial.color is not live.color:
+        text += f", although initial says {spec.initial.color.value}"
+    yield Note("LiveColorFound", text)
+
+
+def _verdicts(
+    service: Resource[ServiceSpec], seen: SeenService, live: _Live, containers: Mapping[Color, Declare]
+) -> Iterable[Verdict]:
+    not_ready = _not_ready(service, seen, live, containers)
+    unfollowed = _unfollowed(service.spec, seen.slots)
+    if not_ready is not None:
+        yield Verdict(ConditionType.READY, Truth.FALSE, *not_ready)
+    elif unfollowed is not None and live.blocked is None and live.waiting is None:
+        yield Verdict(ConditionType.READY, Truth.TRUE, "AsAsked", unfollowed)
+    trouble = [*_wrong_addresses(service.spec, seen.servers)]
+    if seen.split is not None and seen.split.is_degraded:
+        trouble.append(("SplitDegraded", f"TrafficSplit/{service.key.name}: {seen.split.says}"))
+    if trouble:
+        text = "; ".join(message for _, message in trouble)
+        yield Verdict(ConditionType.DEGRADED, Truth.TRUE, trouble[0][0], text)
+    else:
+        yield Verdict(ConditionType.DEGRADED, Truth.FALSE, "Whole")
+
+
+def _not_ready(
+    service: Resource[ServiceSpec], seen: SeenService, live: _Live, containers: Mapping[Color, Declare]
+) -> tuple[str, str] | None:
+    """Return why the service is not Ready, None if only waiting or a block can tell."""
+    if live.nobody is not None:
+        return "NoLiveColor", live.nobody
+    for color in live.carrying:
+        key, child = child_key(service.key, color), seen.slots.get(color)
+        if color not in containers:
+            hint = f"initial: {{color: {color.value}, version: …}}"
+            return (
+                "VersionUnknown",
+                f"{color.value} has the traffic, but no version of it is known: give {hint}",
+            )
+        if child is None or not child.is_ready:
+            return "ContainerNotReady", f"{key}: {child.says if child else 'not looked at yet'}"
+    if service.spec.backend is not None and live.carrying and (seen.split is None or not seen.split.is_ready):
+        says = seen.split.says if seen.split else "not looked at yet"
+        return "SplitNotReady", f"TrafficSplit/{service.key.name}: {says}"
+    return None
+
+
+def _unfollowed(spec: ServiceSpec, slots: Mapping[Color, SlotChild]) -> str | None:
+    """Say that ``initial`` is no way to deploy: a slot keeps the version that it began with."""
+    if spec.initial is None or spec.initial.color not in slots:
+        return None
+    runs = slots[spec.initial.color].version
+    if runs is None or runs == spec.initial.version:
+        return None
+    color = spec.initial.color.value
+    return f"initial.version {spec.initial.version} is not followed: {color} has {runs} already"
+
+
+def _wrong_addresses(spec: ServiceSpec, seen: SeenServers | None) -> Iterable[tuple[str, str]]:
+    for color, servers in seen.servers.items() if seen is not None and spec.backend is not None else ():
+        slot = spec.colors[color]
+        asked = f"{slot.address.split('/')[0]}:{slot.port}"
+        for server in servers:
+            if server.address != asked:
+                name = f"{spec.backend.name if spec.backend else ''}/{server_name(spec, color)}"
+                found = server.address or "no IP address"
+                text = f"{name} on {server.node} goes to {found}, but {color.value} listens at {asked}"
+                yield "AddressDiffers", text
