@@ -32,10 +32,8 @@ from daemon.settings import (
     SettingsError,
     load_settings,
 )
-from daemon.sources.directory import Directory
 from daemon.sources.ownership import Ownership
-from daemon.sources.parser import ChildParser
-from daemon.sources.watch import DirectorySource
+from daemon.sources.watch import DirectorySource, open_source
 from daemon.store.codec import UnreadableRowError
 from daemon.store.database import Database, NewerSchemaError
 from daemon.store.lock import DirectoryLock, HeldError
@@ -129,7 +127,6 @@ class Daemon:
     clock: SystemClock
     controller: Controller
     source: DirectorySource
-    parser: ChildParser
     feed: Feed
     heartbeat: Heartbeat
     api: Api
@@ -143,18 +140,18 @@ def build_daemon(settings: Settings, store: Store, transports: Transports) -> Da
     systems = {name: endpoint.type for name, endpoint in settings.endpoints.items()}
     reconcilers = build_reconcilers(transports, TrafficMetrics(registry))
     metrics = EngineMetrics(registry, version=VERSION, kinds=reconcilers, systems=systems)
-    notifier, parser = Notifier(os.environ), ChildParser()
+    notifier = Notifier(os.environ)
     try:
         ownership = Ownership.of(settings.source.owners, settings.source.groups)
     except ValueError as exc:
         raise SettingsError(f"source: {exc}") from None
     controller = Controller(store, reconcilers, clock, random, metrics, mode=settings.mode)
-    source = DirectorySource(Directory(settings.source.directory, clock, ownership), parser, clock)
+    source = open_source(settings.source.directory, clock, ownership)
     feed = Feed(source, store, clock, random, metrics)
     heartbeat = Heartbeat(clock, controller, metrics, notifier.alive)
     console = Console(store, controller, feed, clock, version=VERSION, systems=systems, mode=settings.mode)
     api = Api(console, store, registry, lambda: None if console.is_ready else "the directory is not read yet")
-    return Daemon(clock, controller, source, parser, feed, heartbeat, api, metrics, notifier)
+    return Daemon(clock, controller, source, feed, heartbeat, api, metrics, notifier)
 
 
 async def serve(settings: Settings, flags: Mapping[str, str], config: Path) -> None:
@@ -172,7 +169,7 @@ async def serve(settings: Settings, flags: Mapping[str, str], config: Path) -> N
 
         async with serving(daemon.api, settings.api.socket, settings.api.group, listener, stuck_for):
             await _work(daemon, stop)
-        await daemon.parser.close()
+        await daemon.source.close()
     transports.close()
     log.info("daemon.stopped")
 

@@ -6,7 +6,9 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from crds.meta import Key
+from daemon.sources.carets import file_problem
 from daemon.sources.conflicts import find_conflicts
+from daemon.sources.listing import RefusedFile
 from daemon.sources.objects import FileContent
 from daemon.sources.snapshot import Problem, Snapshot
 
@@ -32,6 +34,12 @@ def assemble(contents: Sequence[FileContent], digest: str) -> Snapshot:
         files=len(contents),
         digest=digest,
     )
+
+
+def refused_content(file: RefusedFile) -> FileContent:
+    """Return what a refused file says: only that it is refused."""
+    problem = file_problem(file.path, file.message, *file.notes)
+    return FileContent(file.path, problems=(problem,), broken=True)
 
 
 def _refused(contents: Iterable[FileContent], problems: Iterable[Problem]) -> dict[Key, Problem]:

@@ -1,7 +1,8 @@
 """Objects that stand in files twice, or that claim one real thing: all of them are refused. Pure."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final, TypeVar
 
 from crds.meta import Key
@@ -24,8 +25,7 @@ def find_conflicts(candidates: Sequence[Candidate]) -> Iterator[Problem]:
         (target, (candidate, spot)) for candidate in candidates for target, spot in candidate.claims
     )
     for target, claims in by_target.items():
-        if _is_contended(claims):
-            yield from _claimed_twice(target, claims)
+        yield from _claimed_twice(target, claims)
 
 
 def _grouped(pairs: Iterable[tuple[GroupT, MemberT]]) -> dict[GroupT, list[MemberT]]:
@@ -36,31 +36,26 @@ def _grouped(pairs: Iterable[tuple[GroupT, MemberT]]) -> dict[GroupT, list[Membe
 
 
 def _declared_twice(key: Key, same: Sequence[Candidate]) -> Iterator[Problem]:
-    places = [str(candidate.spot) for candidate in same]
-    for index, candidate in enumerate(same):
-        also = f"it is declared in {_others(places, index)}, too: leave one of them"
-        yield candidate.spot.problem(f"{key} is declared {_times(len(same))}", also, key=key)
-
-
-def _is_contended(claims: Sequence[tuple[Candidate, Spot]]) -> bool:
-    """Whether this is more than one object that is declared twice, which is said already."""
-    keys = {candidate.key for candidate, _ in claims}
-    once_each = max(Counter(id(candidate) for candidate, _ in claims).values()) == 1
-    return len(keys) > 1 or not once_each
+    for candidate in same:
+        others = (str(other.spot) for other in same if other is not candidate)
+        also = f"it is declared in {_named(others)}, too: leave one of them"
+        yield candidate.spot.problem(f"{key} is declared more than once", also, key=key)
 
 
 def _claimed_twice(target: str, claims: Sequence[tuple[Candidate, Spot]]) -> Iterator[Problem]:
-    places = [f"{candidate.key} ({spot})" for candidate, spot in claims]
-    for index, (candidate, spot) in enumerate(claims):
-        also = f"it belongs to {_others(places, index)}, too: one real thing can have one owner only"
-        yield spot.problem(f"{target} is claimed {_times(len(claims))}", also, key=candidate.key)
+    for candidate, spot in claims:
+        others = (
+            f"{other.key} ({at})"
+            for other, at in claims
+            if (other is candidate and at is not spot) or other.key != candidate.key
+        )
+        named = _named(others)
+        if named:  # else it is one object that is declared twice, which is said already
+            also = f"it belongs to {named}, too: a real thing has one owner"
+            yield spot.problem(f"{target} is claimed more than once", also, key=candidate.key)
 
 
-def _times(count: int) -> str:
-    return "twice" if count == 2 else f"{count} times"  # noqa: PLR2004 - English has a word for it
-
-
-def _others(places: Sequence[str], index: int) -> str:
-    others = [*places[:index], *places[index + 1 :]]
-    more = f" and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
-    return ", ".join(others[:_MOST_NAMED]) + more
+def _named(others: Iterator[str]) -> str:
+    named = list(islice(others, _MOST_NAMED))
+    more = " and others" if next(others, None) is not None else ""
+    return ", ".join(named) + more

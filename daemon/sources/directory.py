@@ -16,6 +16,7 @@ from daemon.sources.listing import (
     Listing,
     MovedError,
     RefusedFile,
+    Signature,
     UnreadableError,
     list_directory,
     signature_of,
@@ -23,8 +24,6 @@ from daemon.sources.listing import (
 from daemon.sources.nodes import LARGEST_FILE
 from daemon.sources.ownership import Ownership
 
-#: How old a file must be before its missing last newline is taken as meant.
-_SETTLED_AFTER_S: Final = 1.0
 #: File systems stamp with a clock of their own that ticks every few ms: a younger file may change unseen.
 _TRUSTED_AFTER_S: Final = 2.0
 
@@ -66,12 +65,23 @@ class Files(Protocol):
 
 
 class Directory:
-    """The real directory. With *ownership*, what others can write is refused."""
+    """The real directory. With *ownership*, what others can write is refused.
 
-    def __init__(self, root: Path, clock: Clock, ownership: Ownership | None = None) -> None:
+    A file without a last newline is taken for half-written until it is ``settled_after_s`` seconds old.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        clock: Clock,
+        ownership: Ownership | None = None,
+        *,
+        settled_after_s: float = 1.0,
+    ) -> None:
         self._root = root
         self._clock = clock
         self._ownership = ownership
+        self._settled_after_s = settled_after_s
         self._digests: dict[str, tuple[Signature, str]] = {}
 
     async def scan(self, known: Mapping[str, str]) -> Scan:
@@ -120,7 +130,7 @@ class Directory:
                 path, f"the file cannot be read: {exc.strerror}", _reading_note(listed.real, exc)
             )
         age_s = self._clock.now().timestamp() - max(listed.signature[3:5]) / 1e9
-        if data is None or (0 <= age_s < _SETTLED_AFTER_S and not data.endswith(b"\n")):
+        if data is None or (0 <= age_s < self._settled_after_s and not data.endswith(b"\n")):
             return None
         digest = hashlib.sha256(data).hexdigest()
         if age_s > _TRUSTED_AFTER_S:

@@ -1,4 +1,4 @@
-"""Which files the watched directory has: below it, by name, behind links that stay inside. Reads no content."""
+"""Which files the watched directory has, also behind links that stay inside it. Reads no content."""
 
 import contextlib
 import os
@@ -56,7 +56,7 @@ class Listing:
 def list_directory(root: Path, ownership: Ownership | None) -> Listing:
     """Return the files of *root*; raise UnreadableError or MovedError.
 
-    With *ownership*, a file that others can write is refused, and such a directory makes all of it unreadable.
+    With *ownership*, a file that others can write is refused, and such a directory makes all unreadable.
     """
     listing = Listing(_check_root(root, ownership))
     _Walk(root, ownership, listing).run()

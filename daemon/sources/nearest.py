@@ -7,7 +7,7 @@ from collections.abc import Iterable
 def nearest(word: str, allowed: Iterable[str]) -> str | None:
     """Return the allowed word that *word* is most likely meant to be, or None."""
     by_form = {_form(candidate): candidate for candidate in allowed}
-    close = difflib.get_close_matches(_form(word), by_form, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(_form(word), by_form, n=1, cutoff=0.65)
     return by_form[close[0]] if close else None
 
 

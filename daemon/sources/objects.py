@@ -86,9 +86,9 @@ class _Document:
 
     def candidate(self) -> Candidate | None:
         """Return the object, or None if not even its kind and name are known."""
-        if not isinstance(self._node.value, Mapping):
+        if not isinstance(self._node.value, Mapping) or not self._node.value.keys() & set(_TOP):
             message = f"an object is needed, found {found(self._node.plain())}"
-            self._problem(self._node.place, message, f"its fields are {', '.join(_TOP)}")
+            self._problem(self._node.place, message, f"an object has the fields {', '.join(_TOP)}")
             return None
         self._check_top(self._node.value)
         kind = self._kind(self._node.value.get("kind"))
@@ -164,11 +164,12 @@ class _Document:
         return None
 
     def _complain(self, root: str, complaint: Complaint) -> None:
-        self._problem(self._at(root, complaint.path), complaint.message, *complaint.notes)
+        place = self._at(root, complaint.path, name=complaint.about_name)
+        self._problem(place, complaint.message, *complaint.notes)
 
-    def _at(self, root: str, path: Path) -> Place:
+    def _at(self, root: str, path: Path, *, name: bool = False) -> Place:
         field = self._node.field(root)
-        return self._node.place if field is None else locate(field, path)
+        return self._node.place if field is None else locate(field, path, name=name)
 
     def _problem(self, place: Place, message: str, *notes: str) -> None:
         self.problems.append(self._source.spot(place).problem(message, *notes))

@@ -43,7 +43,7 @@ class Ownership:
     def refuse(self, path: Path, found: os.stat_result, *, parent: bool = False) -> Refusal | None:
         """Return what is wrong with owner or mode of *path*, None if nothing.
 
-        A *parent* of the directory may be writable by others if it is sticky: then none of them can replace it.
+        A *parent* of the directory may be writable by others if it is sticky: then none can replace it.
         """
         messages, commands, quoted = [], [], shlex.quote(str(path))
         if found.st_uid not in self.owners:

@@ -27,12 +27,19 @@ class Parser(Protocol):
         """Return the documents or the faults of a file."""
         ...
 
+    async def close(self) -> None:
+        """End what the parser has started."""
+        ...
+
 
 class InlineParser:
     """Parses in this process, at once: for the simulator."""
 
     async def parse(self, data: bytes) -> Parsed:
         return parse_here(data)
+
+    async def close(self) -> None:
+        """Nothing was started."""
 
 
 @dataclass(frozen=True, slots=True)

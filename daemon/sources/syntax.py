@@ -50,7 +50,7 @@ _WORDS: Final[tuple[tuple[str, bool, str, str], ...]] = (
         "did not find expected key",
         False,
         "this does not continue the mapping above it",
-        "fields of one mapping begin in the same column; check quotes and indentation",
+        "what belongs together begins in the same column; check quotes, too",
     ),
     (
         "did not find expected '-' indicator",

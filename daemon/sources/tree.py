@@ -123,13 +123,15 @@ def lines_below(node: Node, path: str) -> Iterator[tuple[str, int]]:
             yield from lines_below(item, f"{path}.{index}")
 
 
-def locate(root: Field, path: Path) -> Place:
-    """Return what to underline for the thing at *path* below *root*, or for its nearest parent there is."""
-    place, node, field = root.caret(), root.node, root
+def locate(root: Field, path: Path, *, name: bool = False) -> Place:
+    """Return what to underline for the value at *path* below *root*, or for its nearest parent there is.
+
+    With *name*, the field's name is meant and not its value.
+    """
+    place, node = root.caret(), root.node
     for step in path:
         if isinstance(step, str) and (found := node.field(step)) is not None:
-            field = found
-            place, node = field.caret(), field.node
+            place, node = found.place if name else found.caret(), found.node
         elif isinstance(step, int) and isinstance(node.value, tuple) and step < len(node.value):
             node = node.value[step]
             place = node.place

@@ -17,6 +17,7 @@ from daemon.sources.nearest import nearest
 from daemon.sources.tree import Path
 
 _SHOWN: Final = 40
+_SHORT_LIST: Final = 12
 _A_NAME: Final = "small letters, digits and -, beginning and ending with a letter or digit, 63 at most"
 
 #: What the patterns of the models mean; a test wants a sentence for each of them.
@@ -50,9 +51,9 @@ _KINDS: Final[Mapping[str, str]] = MappingProxyType({
     "int_from_float": "a whole number",
     "float_type": "a number",
     "float_parsing": "a number",
-    "model_type": "a mapping (fields with values)",
-    "model_attributes_type": "a mapping (fields with values)",
-    "dict_type": "a mapping (names with values)",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "dict_type": "a mapping",
     "tuple_type": "a list",
     "list_type": "a list",
     "set_type": "a list",
@@ -68,11 +69,12 @@ _BOUNDS: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType({
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """One thing that is wrong with a value; ``path`` leads to what is to be underlined."""
+    """One thing that is wrong; ``path`` leads to the value, or to the name if that is ``about_name``."""
 
     path: Path
     message: str
     notes: tuple[str, ...] = ()
+    about_name: bool = False
 
 
 def describe(error: ErrorDetails, model: type[BaseModel], root: str, raw: str) -> Complaint:
@@ -84,7 +86,8 @@ def describe(error: ErrorDetails, model: type[BaseModel], root: str, raw: str) -
         return _unknown_field(path, model, root)
     if path and path[-1] == "[key]":
         message, notes = _value(error, raw)
-        return Complaint(path[:-1], f"{dotted(root, path[:-2])}: the name {message}", notes)
+        where = dotted(root, path[:-2])
+        return Complaint(path[:-1], f"{where}: the name {message}", notes, about_name=True)
     message, notes = _value(error, raw)
     return Complaint(path, f"{dotted(root, path)}: {message}", notes)
 
@@ -112,12 +115,11 @@ def found(value: object) -> str:
             return "this"
 
 
-def unknown(word: str, allowed: Iterator[str] | tuple[str, ...]) -> tuple[str, ...]:
-    """Return the notes for a word that is not one of *allowed*."""
-    words = tuple(allowed)
-    close = nearest(word, words)
-    did_you_mean = (f'did you mean "{close}"?',) if close is not None else ()
-    return (*did_you_mean, f"allowed: {', '.join(words)}")
+def unknown(word: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the notes for a word that is not one of *allowed*; a good guess stands for a long list."""
+    close = nearest(word, allowed)
+    every = (f"allowed: {', '.join(allowed)}",) if close is None or len(allowed) <= _SHORT_LIST else ()
+    return (f'did you mean "{close}"?', *every) if close is not None else every
 
 
 def _missing(path: Path, model: type[BaseModel], root: str) -> Complaint:
@@ -130,7 +132,7 @@ def _missing(path: Path, model: type[BaseModel], root: str) -> Complaint:
 def _unknown_field(path: Path, model: type[BaseModel], root: str) -> Complaint:
     name, parent = str(path[-1]), path[:-1]
     notes = unknown(name, tuple(sorted(_descriptions(model, parent))))
-    return Complaint(path, f'{dotted(root, parent)}: there is no field "{name}"', notes)
+    return Complaint(path, f'{dotted(root, parent)}: there is no field "{name}"', notes, about_name=True)
 
 
 def _value(error: ErrorDetails, raw: str) -> tuple[str, tuple[str, ...]]:
@@ -175,6 +177,8 @@ def _kind_notes(kind: str, value: object, raw: str) -> tuple[str, ...]:
         return (f"write it without quotes: {value}",)
     if kind in {"tuple_type", "list_type", "set_type", "frozen_set_type"} and scalar:
         return (f"write [{raw or value}]",)
+    if _KINDS[kind] == "a mapping":
+        return ('write "field: value" lines below it, indented',)
     return ()
 
 

@@ -136,15 +136,17 @@ class Api:
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         )
         await response.prepare(request)
-        after = _number(request.headers.get("Last-Event-ID", "0"))
-        if after:
-            for event in self._store.events(None, after=after, limit=1000):
-                await response.write(_event_frame(event))
+        for event in self._missed(request.headers.get("Last-Event-ID")):
+            await response.write(_event_frame(event))
         with contextlib.suppress(ConnectionResetError):
             async with self._following() as frames:
                 while True:
                     await response.write(await _next_frame(frames))
         return response
+
+    def _missed(self, last: str | None) -> tuple[Event, ...]:
+        """Return what happened since the event that the reader saw last; a new reader has missed nothing."""
+        return () if last is None else self._store.events(None, after=_number(last), limit=1000)
 
     @contextlib.asynccontextmanager
     async def _following(self) -> AsyncIterator["asyncio.Queue[bytes]"]:
@@ -233,7 +235,7 @@ def _operator(request: web.Request, *, admin: bool = False) -> str:
 
 async def _body(request: web.Request) -> dict[str, Json]:
     try:
-        body = await request.json() if request.can_read_body else {}
+        body = await request.json() if request.body_exists else {}
     except ValueError:
         raise Refusal(400, "BadJson", "the body is no JSON") from None
     if not isinstance(body, dict):

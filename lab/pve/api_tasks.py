@@ -82,7 +82,7 @@ def list_tasks(call: Call) -> Json:
     mine = [t for t in call.world.tasks if t.node == call.node and (everyone or _own(call, t))]
     found = [task for task in reversed(mine) if _wanted(call, task)]
     first, limit = int(call.params.get("start", "0")), int(call.params.get("limit", str(DEFAULT_LIMIT)))
-    call.total = len(found)
+    call.total = len(found) or None
     return [tasks.listed(task, call.now) for task in found[first : first + limit]]
 
 

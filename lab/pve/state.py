@@ -157,6 +157,7 @@ class World:
     time_scale: float
     name: str = "simtest"
     counter: int = 0
+    forked: int = 0
     running_version: int = 0
     sampled_at: float = 0.0
     quorate: bool = True

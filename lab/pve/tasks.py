@@ -40,8 +40,8 @@ class Plan:
 def start(world: World, plan: Plan, now: float) -> Task:
     """Fork a worker; it begins when the container's lock is free and ends after its usual time."""
     begins = max(now, locked_until(world, plan.vmid)) if plan.type in LOCKING else now
-    number = len(world.tasks)
-    pid = FIRST_PID + 7 * number
+    world.forked += 1
+    pid = FIRST_PID + 7 * world.forked
     pstart = int((now - world.started_at) * 100) + 100_000
     upid = (
         f"UPID:{plan.node}:{pid:08X}:{pstart:08X}:{int(now):08X}:{plan.type}:{plan.vmid or ''}:{plan.user}:"

@@ -10,6 +10,7 @@ from lab.pve.properties import parse
 from lab.pve.state import Container, Task, World
 
 LOST_EXIT: Final = "unable to read tail (got 0 bytes)"
+KEPT_TASKS: Final = 400
 Work = Callable[[World, Task], list[str]]
 
 
@@ -20,6 +21,14 @@ def advance(world: World, now: float) -> None:
             statd.sample(world, task.ends_at)
             perform(world, task)
     statd.sample(world, now)
+    _forget_old_tasks(world)
+
+
+def _forget_old_tasks(world: World) -> None:
+    """Proxmox rotates its task index, too."""
+    if len(world.tasks) > 2 * KEPT_TASKS and min(world.open_tasks, default=KEPT_TASKS) >= KEPT_TASKS:
+        world.tasks = world.tasks[KEPT_TASKS:]
+        world.open_tasks = [place - KEPT_TASKS for place in world.open_tasks]
 
 
 def finish_early(world: World, vmid: int, until: float) -> None:

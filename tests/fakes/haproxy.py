@@ -1,4 +1,4 @@
-"""HAProxy pairs in memory, with the behaviour that we rely on; ``tests/contract`` holds it against the real one."""
+"""HAProxy pairs in memory, with the behaviour that we rely on; ``tests/contract`` compares with real ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -63,7 +63,8 @@ class FakeNode:
         for backend in self.backends:
             for each in backend.servers:
                 admin = (FORCED_MAINT | CONFIGURED_MAINT if each.is_disabled else 0) | each.inherited
-                server = Server(each.name, each.address, each.weight, each.weight, admin, Health.DOWN, True)
+                weight = each.weight
+                server = Server(each.name, each.address, weight, weight, admin, Health.DOWN, is_initial=True)
                 self.state[backend.name, each.name] = _opened(each, server)
 
     def check(self) -> None:

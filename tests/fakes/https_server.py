@@ -85,66 +85,66 @@ class HttpsServer:
     asked: list[Asked] = field(default_factory=list)
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = False  # closing waits for every connection
+
+    def __init__(self, certificate: Certificate) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(certificate.file, certificate.key)
+        self.script = HttpsServer(url=f"https://127.0.0.1:{self.server_address[1]}")
+
+    def handle_error(self, *_: object) -> None:
+        """A client that refuses the certificate or hangs up is what the tests are about."""
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 10
+    server: _Server
+
+    def setup(self) -> None:
+        # The handshake happens here, in the connection's own thread.
+        self.request = self.server.context.wrap_socket(self.request, server_side=True)
+        super().setup()
+
+    def finish(self) -> None:
+        with contextlib.suppress(OSError):
+            super().finish()
+        self.request.close()
+
+    def answer(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length).decode()
+        asked = Asked(self.command, self.path, self.headers.get("Authorization") or "", body)
+        self.server.script.asked.append(asked)
+        try:
+            said = self.server.script.answer(asked)
+        except _HangUp:
+            self.close_connection = True
+            return
+        self.send_response(said.status, said.reason)
+        if said.location:
+            self.send_header("Location", said.location)
+        payload = said.body.encode()
+        self.send_header("Content-Length", str(len(payload)))
+        self.end_headers()
+        self.wfile.write(payload)
+
+    do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815 - the names that http.server calls
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @contextlib.contextmanager
 def serving(certificate: Certificate) -> Iterator[HttpsServer]:
     """Run a server on a free port of 127.0.0.1 until the block ends."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate.file, certificate.key)
-    script = HttpsServer(url="")
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = 10
-
-        def setup(self) -> None:
-            # The handshake happens here, in the connection's own thread.
-            self.request = context.wrap_socket(self.request, server_side=True)
-            super().setup()
-
-        def finish(self) -> None:
-            with contextlib.suppress(OSError):
-                super().finish()
-            self.request.close()
-
-        def answer(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            body = self.rfile.read(length).decode()
-            asked = Asked(self.command, self.path, self.headers.get("Authorization") or "", body)
-            script.asked.append(asked)
-            try:
-                said = script.answer(asked)
-            except _HangUp:
-                self.close_connection = True
-                return
-            self.send_response(said.status, said.reason)
-            if said.location:
-                self.send_header("Location", said.location)
-            payload = said.body.encode()
-            self.send_header("Content-Length", str(len(payload)))
-            self.end_headers()
-            self.wfile.write(payload)
-
-        do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815 - the names that http.server calls
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    class Server(http.server.ThreadingHTTPServer):
-        daemon_threads = False  # closing waits for every connection
-
-        def handle_error(self, *_: object) -> None:
-            """A client that refuses the certificate or hangs up is what the tests are about."""
-
-        def shutdown_request(self, request: object) -> None:
-            with contextlib.suppress(OSError):
-                super().shutdown_request(request)  # type: ignore[arg-type]  # as it came from accept
-
-    server = Server(("127.0.0.1", 0), Handler)
-    script.url = f"https://127.0.0.1:{server.server_address[1]}"
+    server = _Server(certificate)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
-        yield script
+        yield server.script
     finally:
         server.shutdown()
         server.server_close()
