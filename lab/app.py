@@ -30,12 +30,12 @@ class RunningContainer(BaseModel):
 
 
 class Running(BaseModel):
-    """The simulator's answer to ``/running?since=N``."""
+    """The simulator's answer to ``/running?since=N``; ``version`` grows with every start and stop."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    revision: int
-    containers: tuple[RunningContainer, ...]
+    version: int
+    running: tuple[RunningContainer, ...]
 
 
 class FaultOrder(BaseModel):
@@ -65,12 +65,12 @@ class Applications:
         self._slots: dict[int, Slot] = {}
         self._open: dict[int, Listening] = {}
         self._faults: dict[tuple[str, str], AppFault] = {}
-        self.revision = -1
+        self.version = -1
 
     async def follow(self, running: Running) -> None:
         """Open what runs now and close what does not."""
         self._slots |= slots_of(await asyncio.to_thread(read_services, self._desired))
-        wanted = {entry.vmid: entry for entry in running.containers if entry.vmid in self._slots}
+        wanted = {entry.vmid: entry for entry in running.running if entry.vmid in self._slots}
         for ctid in [
             ctid for ctid, there in self._open.items() if not _is_same(there.site, wanted.get(ctid))
         ]:
@@ -81,7 +81,7 @@ class Applications:
                 version = version_of(entry.ostemplate, slot.template)
                 self._open[ctid] = Listening(Site(slot, hostname=entry.hostname, version=version))
             await self._obey(self._open[ctid])
-        self.revision = running.revision
+        self.version = running.version
 
     async def order(self, body: object) -> object:
         """Take a fault; return how many running sites it concerns. ValueError if there is no such service."""
@@ -101,7 +101,7 @@ class Applications:
     async def counts(self, _body: object) -> object:
         """Return what each site served, by status, and whether it listens."""
         return {
-            "revision": self.revision,
+            "version": self.version,
             "sites": [_described(ctid, there) for ctid, there in sorted(self._open.items())],
         }
 
@@ -164,7 +164,7 @@ def _described(ctid: int, there: Listening) -> Mapping[str, object]:
 
 async def _keep_following(applications: Applications, simulator: Path) -> None:
     while True:
-        path = f"/running?since={applications.revision}"
+        path = f"/running?since={applications.version}&timeout={_HOLD_S:g}"
         try:
             answer = await call(simulator, "GET", path, timeout_s=_HOLD_S + 20)
         except ControlError:

@@ -17,7 +17,7 @@ from lab.parts import Parts
 #: UNIX socket paths end at 107 bytes, and HAProxy appends its pid to them while it binds.
 _LONGEST_RUN: Final = 70
 _RECORD: Final = "lab.json"
-_FOLDERS: Final = ("desired.d", "state", "log", "pve", "haproxy")
+_FOLDERS: Final = ("desired.d", "example", "state", "log", "pve", "haproxy")
 
 
 class LabError(Exception):
@@ -75,6 +75,11 @@ class Lab:
     def desired(self) -> Path:
         """The directory that the daemon watches."""
         return self.root / "desired.d"
+
+    @property
+    def example(self) -> Path:
+        """The whole example platform in this lab's addresses, to take files from."""
+        return self.root / "example"
 
     @property
     def state(self) -> Path:

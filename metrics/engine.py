@@ -6,8 +6,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from crds.meta import Condition, Key, Truth
-
+STATUSES: Final = ("True", "False", "Unknown")
 RESULTS: Final = ("unchanged", "applied", "waiting", "held", "withheld", "failed", "stalled")
 PASS_BUCKETS_S: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
@@ -117,9 +116,9 @@ class EngineMetrics:
         """Observe how long a key was due before its pass began."""
         self._latency.observe(seconds)
 
-    def drift(self, key: Key, steps: int) -> None:
+    def drift(self, kind: str, name: str, steps: int) -> None:
         """Set how many steps lie between an object and its spec."""
-        self._drift.labels(key.kind, key.name).set(steps)
+        self._drift.labels(kind, name).set(steps)
 
     def effect(self, endpoint: str, result: str) -> None:
         """Count a mutation outside; *result* is ok or failed."""
@@ -143,17 +142,16 @@ class EngineMetrics:
         self._files.labels("invalid").set(invalid)
         self._healthy.set(healthy)
 
-    def conditions(self, key: Key, conditions: Iterable[Condition]) -> None:
-        """Set one series a condition and status, 1 for the status that it has."""
-        for condition in conditions:
-            for status in Truth:
-                series = self._condition.labels(key.kind, key.name, condition.type.value, status.value)
-                series.set(condition.status is status)
+    def conditions(self, kind: str, name: str, statuses: Mapping[str, str]) -> None:
+        """Set one series a condition and status, 1 for the status that it has; *statuses* is by type."""
+        for condition, found in statuses.items():
+            for status in STATUSES:
+                self._condition.labels(kind, name, condition, status).set(found == status)
 
-    def forget(self, key: Key) -> None:
+    def forget(self, kind: str, name: str) -> None:
         """Remove all series of an object that is gone."""
-        self._drift.remove_by_labels({"kind": key.kind, "name": key.name})
-        self._condition.remove_by_labels({"kind": key.kind, "name": key.name})
+        self._drift.remove_by_labels({"kind": kind, "name": name})
+        self._condition.remove_by_labels({"kind": kind, "name": name})
 
     def reloaded(self, *, successful: bool) -> None:
         """Set whether the settings in force are the newest."""

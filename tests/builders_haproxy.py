@@ -66,7 +66,7 @@ def a_service_spec(**spec: object) -> ServiceSpec:
     )
 
 
-def a_service(name: str = NAME, **spec: object) -> AnyResource:
+def a_service(name: str = NAME, /, **spec: object) -> AnyResource:
     return a_resource(a_service_spec(**spec), name, "Service")
 
 

@@ -16,7 +16,7 @@ from pydantic_core import PydanticUndefined
 
 from crds.balancer import ServerShare, ServerState, TrafficSplitSpec
 from crds.kinds import FILE_KINDS, KINDS, STATUSES
-from crds.meta import API_VERSION, ConditionType, Key, Metadata, Mode, Spec, Verb, canonical
+from crds.meta import API_VERSION, ConditionType, Key, Metadata, Spec, Verb, canonical
 from crds.quantity import duration_text
 from daemon.settings import Settings
 
@@ -106,7 +106,9 @@ def words(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
         case "array":
             return f"list of {words(schema.get('items', {}), definitions)}"
         case "object":
-            return f"map of name to {words(schema.get('additionalProperties', {}), definitions)}"
+            named = schema.get("patternProperties", {}).values()
+            value = next(iter(named), schema.get("additionalProperties", {}))
+            return f"map of name to {words(value, definitions)}"
         case _:
             return scalar(schema)
 
@@ -218,7 +220,8 @@ def kind_page(kind: str, spec: type[Spec]) -> str:
 def common_page() -> str:
     return page(
         "# What every object has",
-        f"`apiVersion` is always `{API_VERSION}`. `kind` and `metadata.name` are the identity, never the file's path.",
+        f"`apiVersion` is always `{API_VERSION}`.\n"
+        "`kind` and `metadata.name` are the identity, never the file's path.",
         "## metadata",
         table(Metadata),
         "## spec",
@@ -234,8 +237,8 @@ def conditions_page() -> str:
     rows = ((code(each.value), *CONDITIONS[each]) for each in ConditionType)
     return page(
         "# Conditions",
-        "What can be said of any object. Each has a status (`True`, `False` or `Unknown`), a reason in one word,\n"
-        "a message for people and the time of its last flip. `psactl describe` and `psactl get -o yaml` show them.",
+        "What can be said of any object. Each has a status (`True`, `False` or `Unknown`), a reason in one\n"
+        "word, a message for people and the time of its last flip. `psactl describe` shows them.",
         listing(rows, "condition", "`True` means", "`False` means"),
     )
 
@@ -244,8 +247,9 @@ def settings_page() -> str:
     return page(
         "# Settings",
         "`/etc/psa-reconciler/config.yaml`, owned by root. Unknown fields are errors.\n"
-        f"`mode` is {' or '.join(code(each.value) for each in Mode)}: the strictest of this one, an object's own and\n"
-        "the operators' (`psactl mode`) counts. SIGHUP reads it again, or keeps the old settings and says why.",
+        "The strictest of this `mode`, an object's own and the operators' (`psactl mode`) counts.\n"
+        "SIGHUP takes `mode` and `log` from the file again, or keeps the old ones and says why.\n"
+        "The rest needs a restart, which is nothing special: work under way goes on after it.",
         quoted("examples/config.yaml"),
         "## Fields",
         table(Settings),

@@ -126,7 +126,7 @@ class Controller:
         """Make passes until drained. Raises only what is not an Exception (a crash in a test)."""
         for key, resource in self._store.state.objects.items():
             self._index(key, None, resource)
-            self._metrics.conditions(key, resource.conditions)
+            self._tell(resource)
             self._work.add(key, Priority.STARTUP, self._clock.monotonic())
         try:
             async with asyncio.TaskGroup() as group:
@@ -284,7 +284,7 @@ class Controller:
         endpoint = self._reconcilers[taken.key.kind].endpoint(resource) or "none"
         for _ in (*ran.done, *ran.running):
             self._metrics.effect(endpoint, "ok")
-        self._metrics.drift(taken.key, len(plan.steps))
+        self._metrics.drift(taken.key.kind, taken.key.name, len(plan.steps))
         if passed.withheld:
             wait = patience.cap_s if ran.error is not None else max(SETTLE_S, memory.hold_until - now)
             self._work.add(taken.key, Priority.RETRY, now + min(wait, self._interval(resource)))
@@ -338,11 +338,15 @@ class Controller:
             self._index(change.key, before, after)
             if after is None:
                 continue
-            self._metrics.conditions(change.key, after.conditions)
+            self._tell(after)
             if before is None or before.generation != after.generation or _was_orphaned(before, after):
                 self.wake(change.key, Priority.CHANGE)
             if before is None or _looks_different(before, after):
                 self._wake_interested(change.key, after)
+
+    def _tell(self, resource: AnyResource) -> None:
+        statuses = {condition.type.value: condition.status.value for condition in resource.conditions}
+        self._metrics.conditions(resource.key.kind, resource.key.name, statuses)
 
     def _wake_interested(self, key: Key, resource: AnyResource) -> None:
         if resource.owner is not None:
@@ -359,7 +363,7 @@ class Controller:
 
     def _forget(self, key: Key) -> None:
         self._memories.pop(key, None)
-        self._metrics.forget(key)
+        self._metrics.forget(key.kind, key.name)
 
 
 def _error_of(passed: Passed | Exception) -> Exception | None:

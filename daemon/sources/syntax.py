@@ -107,12 +107,21 @@ def explain(complaint: Complaint, lines: list[str]) -> Fault:
         character = lines[complaint.line][complaint.column : complaint.column + 1]
         message = f"a value cannot begin with {character}"
         return Fault(complaint.line + 1, complaint.column + 1, 1, message, (_QUOTE_NOTE,))
+    if complaint.problem == "did not find expected node content" and _is_end(complaint, lines):
+        message = "the file ends where a value is needed"
+        return Fault(complaint.line + 1, complaint.column + 1, 1, message, ('close every "[" and "{"',))
     for words, at_beginning, ours, note in _WORDS:
         if words in complaint.problem:
             line, column = _place(complaint, at_beginning=at_beginning)
             return Fault(line + 1, column + 1, 1, ours or _name(lines, line, column), (note,))
     context = f" {complaint.context}" if complaint.context else ""
     return Fault(complaint.line + 1, complaint.column + 1, 1, f"not YAML: {complaint.problem}{context}")
+
+
+def _is_end(complaint: Complaint, lines: list[str]) -> bool:
+    rest = lines[complaint.line + 1 :]
+    here = lines[complaint.line][complaint.column :] if complaint.line < len(lines) else ""
+    return not "".join((here, *rest)).strip()
 
 
 def _place(complaint: Complaint, *, at_beginning: bool) -> tuple[int, int]:

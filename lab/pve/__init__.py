@@ -1,1 +1,1 @@
-"""A small, stateful Proxmox VE: a pure core that tests drive in virtual time, and an HTTPS server around it."""
+"""A small, stateful Proxmox VE: a pure core for tests in virtual time, and an HTTPS server around it."""

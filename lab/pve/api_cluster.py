@@ -27,7 +27,7 @@ def version(call: Call) -> Json:
 
 
 def next_id(call: Call) -> Json:
-    """The lowest free VMID, as text; it reserves nothing."""
+    """Return the lowest free VMID, as text; it reserves nothing."""
     wanted = call.params.get("vmid")
     if wanted is None:
         return str(call.world.unused_vmid())
@@ -85,7 +85,7 @@ def _node_row(call: Call, node: Node, audited: dict[str, Json]) -> dict[str, Jso
 
 
 def fingerprint(node: Node) -> str:
-    """A stand-in with the right shape; the server's real one is a file in its state folder."""
+    """Invent one of the right shape; the server's real one is a file in its state folder."""
     return ":".join(f"{(node.number * 37 + n * 11) % 256:02X}" for n in range(32))
 
 
@@ -102,7 +102,7 @@ def resources(call: Call) -> Json:
         seen = (c for c in world.containers.values() if call.may(f"/vms/{c.vmid}", "VM.Audit"))
         rows += [statd.resource(world, container, call.now) for container in seen]
     if kind in ("", "node"):
-        rows += [_node_row(call, node, {"cgroup-mode": 1} | _ha(call)) for node in world.nodes.values()]
+        rows += [_node_row(call, node, {"cgroup-mode": 1} | _ha(call, node)) for node in world.nodes.values()]
     if kind in ("", "storage"):
         rows += _storages(call)
     if kind in ("", "sdn") and call.may("/sdn/zones/localnetwork", "SDN.Audit", "SDN.Use"):
@@ -119,9 +119,10 @@ def resources(call: Call) -> Json:
     return rows
 
 
-def _ha(call: Call) -> dict[str, Json]:
+def _ha(call: Call, node: Node) -> dict[str, Json]:
     managed = any(container.ha_state for container in call.world.containers.values())
-    return {"hastate": "online"} if managed else {}
+    state = "online" if node.down_since is None else "unknown"
+    return {"hastate": state} if managed else {}
 
 
 def _storages(call: Call) -> list[Json]:
@@ -148,6 +149,8 @@ def _storages(call: Call) -> list[Json]:
 def node_status(call: Call) -> Json:
     node, (full, _, repository) = call.world.nodes[call.node], VERSIONS[call.world.version]
     memory, disk = node.memory_bytes, node.disk_bytes
+    free = memory - USED_MEMORY_BYTES
+    available: dict[str, Json] = {"available": free} if call.world.major >= 9 else {}  # noqa: PLR2004 - the version
     kernel: dict[str, Json] = {
         "sysname": "Linux",
         "release": KERNEL,
@@ -164,7 +167,7 @@ def node_status(call: Call) -> Json:
         "wait": 0,
         "idle": 0,
         "loadavg": ["0.20", "0.18", "0.11"],
-        "memory": {"total": memory, "used": USED_MEMORY_BYTES, "free": memory - USED_MEMORY_BYTES},
+        "memory": {"total": memory, "used": USED_MEMORY_BYTES, "free": free} | available,
         "swap": {"total": 0, "used": 0, "free": 0},
         "ksm": {"shared": 0},
         "rootfs": {

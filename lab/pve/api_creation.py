@@ -12,7 +12,7 @@ def _check_pool(call: Call) -> None:
 
 
 def _check_unused(call: Call, vmid: int) -> None:
-    """The reservation is cluster-wide: of parallel requests one wins."""
+    """Refuse a VMID that the cluster has: of parallel requests one wins."""
     existing = call.world.containers.get(vmid)
     if existing is not None:
         raise died(f"CT {vmid} already exists on node '{existing.node}'")
@@ -89,7 +89,7 @@ def resize(call: Call) -> Json:
 
 
 def refused_format(errors: dict[str, str]) -> ApiError:
-    """A format error outside of the parameter check is a 500 with ``errors``."""
+    """Answer 500 with ``errors``: a format error outside of the parameter check."""
     return ApiError(500, "format error", errors=errors)
 
 

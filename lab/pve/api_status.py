@@ -11,7 +11,7 @@ from lab.pve.state import Container
 def _row(call: Call, container: Container) -> dict[str, Json]:
     world, node = call.world, call.world.nodes[container.node]
     cpus = statd.cpus(container, node)
-    row: dict[str, Json] = dict(statd.counters(world, container, call.now))
+    row: dict[str, Json] = dict(statd.counters(container, call.now))
     row |= {
         "vmid": container.vmid,
         "name": container.name,
@@ -19,7 +19,7 @@ def _row(call: Call, container: Container) -> dict[str, Json]:
         "status": "running" if container.running else "stopped",
         "cpus": int(cpus) if cpus.isdigit() else cpus,
         "swap": 0,
-        "maxswap": int(container.config.get("swap", "512")) * disks.UNITS["M"],
+        "maxswap": int(container.config.get("swap", "0")) * disks.UNITS["M"],
     }
     row |= {key: container.config[key] for key in ("tags", "lock") if key in container.config}
     if container.config.get("template") == "1":
@@ -28,7 +28,7 @@ def _row(call: Call, container: Container) -> dict[str, Json]:
 
 
 def list_containers(call: Call) -> Json:
-    """The containers of the node that the caller may audit: no right looks like no container."""
+    """Return the containers of the node that the caller may audit: no right looks like no container."""
     mine = [c for c in call.world.containers.values() if c.node == call.node]
     return [_row(call, container) for container in mine if call.may(f"/vms/{container.vmid}", "VM.Audit")]
 
@@ -58,7 +58,7 @@ def _running(call: Call) -> Container | None:
 
 
 def start(call: Call) -> Json:
-    """A container that does not exist starts a task that fails."""
+    """Start a task; for a container that does not exist it fails."""
     _check_skiplock(call)
     if _running(call) is not None:
         raise died(f"CT {call.vmid} already running")
@@ -94,16 +94,14 @@ def reboot(call: Call) -> Json:
 
 
 def interfaces(call: Call) -> Json:
-    """The network as the container sees it, null while it is off or absent."""
+    """Return the network as the container sees it, null while it is off or absent."""
     container = _running(call)
     if container is None:
         return None
     loopback = "00:00:00:00:00:00"
     rows: list[Json] = [{"name": "lo", "hwaddr": loopback, "hardware-address": loopback, "ip-addresses": []}]
-    for key in sorted(container.config):
-        if key.startswith("net"):
-            rows.append(_interface(properties.parse(container.config[key])))
-    return rows
+    nets = (text for key, text in sorted(container.config.items()) if key.startswith("net"))
+    return [*rows, *(_interface(properties.parse(text)) for text in nets)]
 
 
 def _interface(values: dict[str, str]) -> Json:

@@ -8,7 +8,7 @@ from lab.pve.message import Json, refused_parameters
 from lab.pve.state import Task
 
 DEFAULT_LIMIT: Final = 50
-CLUSTER_LIMIT: Final = 25
+PER_NODE: Final = 25
 
 
 def _own(call: Call, task: Task) -> bool:
@@ -16,7 +16,7 @@ def _own(call: Call, task: Task) -> bool:
 
 
 def _task(call: Call, *privileges: str) -> Task:
-    """The task of the path.
+    """Return the task of the path.
 
     Raises: ApiError 400 for a text that is no UPID or a task that this node does not have, 403 for
     somebody else's.
@@ -87,8 +87,10 @@ def list_tasks(call: Call) -> Json:
 
 
 def cluster_tasks(call: Call) -> Json:
+    """List the last tasks of each node, as the nodes broadcast them."""
     seen = [
         t for t in reversed(call.world.tasks) if _own(call, t) or call.may(f"/nodes/{t.node}", "Sys.Audit")
     ]
-    rows = [dict(tasks.listed(task, call.now)) | {"saved": "1"} for task in seen[:CLUSTER_LIMIT]]
+    latest = [t for node in call.world.nodes for t in [t for t in seen if t.node == node][:PER_NODE]]
+    rows = [dict(tasks.listed(task, call.now)) | {"saved": "1"} for task in latest]
     return [{key: row[key] for key in row if key not in ("pid", "pstart")} for row in rows]

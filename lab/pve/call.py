@@ -31,7 +31,7 @@ class Call:
         return int(self.params["vmid"])
 
     def container(self) -> Container:
-        """The container of the path.
+        """Return the container of the path.
 
         Raises: ApiError 500, the text for a missing configuration file.
         """

@@ -110,7 +110,7 @@ class PveCluster:
         self.world.acl = [entry for entry in self.world.acl if (entry.who, entry.path) != (who, path)]
 
     def log_in(self, userid: str, now: float) -> Auth:
-        """The credentials of a fresh ticket, without a password."""
+        """Return the credentials of a fresh ticket, without a password."""
         ticket = identity.ticket_for(self.world, userid, now)
         return Auth(ticket=ticket, csrf=identity.csrf_for(self.world, userid, now))
 
@@ -192,7 +192,7 @@ class PveCluster:
             container.config.pop("lock", None)
 
     def stop_by_hand(self, vmid: int, now: float) -> None:
-        """The container dies or somebody switches it off on the node: no API call, no task."""
+        """Let the container die, or be switched off on the node: no API call, no task."""
         self.advance(now)
         work.halt(self.world, self.world.containers[vmid])
 
@@ -221,7 +221,7 @@ class PveCluster:
         return self.world.running_version
 
     def running(self) -> tuple[RunningContainer, ...]:
-        """The containers that run on nodes that live."""
+        """Return the containers that run on nodes that live."""
         return tuple(
             _running(container, container.started_at)
             for container in self.containers()

@@ -28,21 +28,28 @@ def check(world: World, who: Identity, vmid: int, new: Mapping[str, str], old: M
     """
     if who.is_root:
         return
-    path = f"/vms/{vmid}"
     for key, text in new.items():
-        kind = key.rstrip("0123456789")
-        if key in PRIVILEGE:
-            access.require(world, who, path, PRIVILEGE[key])
-        elif kind in ROOT_ONLY:
-            raise forbidden(ROOT_ONLY[kind])
-        elif kind in ("rootfs", "mp"):
+        _check_one(world, who, f"/vms/{vmid}", (key, text), old)
+
+
+def _check_one(
+    world: World, who: Identity, path: str, setting: tuple[str, str], old: Mapping[str, str]
+) -> None:
+    key, text = setting
+    kind = key.rstrip("0123456789")
+    if kind in ROOT_ONLY:
+        raise forbidden(ROOT_ONLY[kind])
+    match kind:
+        case "rootfs" | "mp":
             _check_drive(world, who, path, text)
-        elif kind == "net":
-            _check_network(world, who, path, text)
-        elif kind == "features":
+        case "net":
+            _check_network(world, who, path, text, old.get(key, ""))
+        case "features":
             _check_features(world, who, path, text, old)
-        elif key != "unprivileged":
-            access.require(world, who, path, "VM.Config.Options")
+        case "unprivileged":
+            return
+        case _:
+            access.require(world, who, path, PRIVILEGE.get(key, "VM.Config.Options"))
 
 
 def _check_drive(world: World, who: Identity, path: str, text: str) -> None:
@@ -54,10 +61,10 @@ def _check_drive(world: World, who: Identity, path: str, text: str) -> None:
         access.require(world, who, f"/storage/{asked['storage']}", "Datastore.AllocateSpace")
 
 
-def _check_network(world: World, who: Identity, path: str, text: str) -> None:
+def _check_network(world: World, who: Identity, path: str, text: str, old: str) -> None:
     access.require(world, who, path, "VM.Config.Network")
     bridge = properties.parse(text).get("bridge") if text else None
-    if bridge:
+    if bridge and bridge != properties.parse(old).get("bridge"):
         access.require(world, who, f"/sdn/zones/localnetwork/{bridge}", "SDN.Use")
 
 

@@ -10,7 +10,7 @@ READ_ONLY = "unprivileged"
 
 
 def check_lock(container: Container) -> None:
-    """Raises: ApiError 500 if the configuration carries a lock."""
+    """Raise ApiError 500 if the configuration carries a lock."""
     lock = container.config.get("lock")
     if lock:
         raise died(f"CT is locked ({lock})")
@@ -34,7 +34,7 @@ def check_writable(world: World, container: Container) -> None:
 
 
 def check_bridges(world: World, container: Container) -> None:
-    """What update_lxc_config does after the file was written: any unknown bridge fails the call.
+    """Return what update_lxc_config does after the file was written: any unknown bridge fails the call.
 
     Raises: ApiError 500.
     """
@@ -53,8 +53,10 @@ def stage_delete(container: Container, key: str) -> None:
         raise died(f"unable to delete required option '{key}'")
     if settings.DRIVE.fullmatch(key):
         check_protection(container, f"can't update CT {container.vmid} drive '{key}'")
+    if key not in container.config:
+        return  # what only waits to be set goes on waiting, as recorded
     container.pending.pop(key, None)
-    if key in container.config and key not in container.pending_delete:
+    if key not in container.pending_delete:
         container.pending_delete.append(key)
 
 

@@ -29,7 +29,7 @@ def settings_of(params: dict[str, str]) -> dict[str, str]:
 
 
 def unprivileged(world: World, params: dict[str, str]) -> bool:
-    """The default of new containers changed with version 9."""
+    """Tell what a new container will be: the default changed with version 9."""
     default = "1" if world.major >= 9 else "0"  # noqa: PLR2004 - the version
     return params.get("unprivileged", default) == "1"
 
@@ -72,7 +72,7 @@ def defaults(container: Container) -> dict[str, str]:
 
 
 def ostype_of(ostemplate: str) -> str:
-    """What the unpacked template would tell; here its name does."""
+    """Return what the unpacked template would tell; here its name does."""
     name = ostemplate.rpartition("/")[2]
     known = ("debian", "ubuntu", "alpine", "fedora", "centos", "archlinux", "devuan", "opensuse", "gentoo")
     return next((word for word in known if word in name), "unmanaged")
@@ -95,8 +95,8 @@ def log_of(world: World, container: Container) -> list[str]:
 
 
 def formatting_log(world: World, volume: Volume) -> list[str]:
-    """What qemu-img and mkfs.ext4 print."""
-    path = world.storages[volume.storage].path
+    """Return what qemu-img and mkfs.ext4 print."""
+    path = f"{world.storages[volume.storage].path}/images/{volume.volid.partition(':')[2]}"
     block, first = (4096, 32768) if volume.size_bytes >= SMALL_BLOCKS_BELOW else (1024, 8192)
     blocks = volume.size_bytes // block
     groups = sorted(base**n for base in (3, 5, 7) for n in range(8))
@@ -106,7 +106,7 @@ def formatting_log(world: World, volume: Volume) -> list[str]:
     ]
     uuid = world.draw().hex()
     return [
-        f"Formatting '{path}/images/{volume.volid.partition(':')[2]}', fmt=raw size={volume.size_bytes} preallocation=off",
+        f"Formatting '{path}', fmt=raw size={volume.size_bytes} preallocation=off",
         f"Creating filesystem with {blocks} {block // 1024}k blocks and {blocks // 4} inodes",
         f"Filesystem UUID: {uuid[:8]}-{uuid[8:12]}-{uuid[12:16]}-{uuid[16:20]}-{uuid[20:32]}",
         "Superblock backups stored on blocks: ",
@@ -134,7 +134,7 @@ def _is_disk(key: str) -> bool:
 
 
 def copy(world: World, source: Container, target: Container, task: Task) -> None:
-    """A full clone: new disks, new MAC addresses, everything else as in the source."""
+    """Clone in full: new disks, new MAC addresses, everything else as in the source."""
     saved = source.snapshots.get(task.params.get("snapname", ""), source.config)
     left_out = ("lock", "parent", "template", "snaptime")
     config = {
@@ -142,7 +142,7 @@ def copy(world: World, source: Container, target: Container, task: Task) -> None
     }
     for key, text in config.items():
         if settings.DRIVE.fullmatch(key) and not disks.is_bind(text):
-            config[key] = _copied_drive(world, target, text, task)
+            config[key] = _copied_drive(world, source, target, text, task)
         elif key.startswith("net"):
             values = parse(text)
             del values["hwaddr"]
@@ -154,17 +154,19 @@ def copy(world: World, source: Container, target: Container, task: Task) -> None
     target.ostemplate = source.ostemplate
 
 
-def _copied_drive(world: World, target: Container, text: str, task: Task) -> str:
+def _copied_drive(world: World, source: Container, target: Container, text: str, task: Task) -> str:
     values = parse(text, "volume")
     name = task.params.get("storage") or values["volume"].partition(":")[0]
-    size = disks.to_bytes(values["size"])
+    original = world.volume(values["volume"], source.node)
+    # the image has its present size also where a snapshot remembers an older one
+    size = original.size_bytes if original is not None else disks.to_bytes(values["size"])
     volume = disks.allocate(world, world.storage(name), target, size, task.ends_at)
-    values["volume"] = volume.volid
+    values["volume"], values["size"] = volume.volid, disks.printed(size)
     return join(values, first=("volume", "mp"), bare="volume")
 
 
 def make_template(world: World, container: Container) -> None:
-    """The worker of POST template: base images instead of disks."""
+    """Do what the worker of POST template does: base images instead of disks."""
     for key, text in disks.drives(container).items():
         volid = disks.volid_of(text)
         base = re.sub(r"\b(vm|subvol)-", "base-", volid)

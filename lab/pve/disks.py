@@ -30,7 +30,7 @@ def printed(size_bytes: int) -> str:
 
 
 def volid_of(drive: str) -> str:
-    """The volume of a rootfs or mpN value; a path for a bind mount."""
+    """Return the volume of a rootfs or mpN value; a path for a bind mount."""
     return properties.parse(drive, "volume").get("volume", "")
 
 
@@ -111,7 +111,7 @@ def drives(container: Container) -> dict[str, str]:
     }
 
 
-def size_of_root(world: World, container: Container) -> int:
+def size_of_root(container: Container) -> int:
     """Bytes of the root disk, from the volume; Proxmox shows 4 GiB while a container is being created."""
     root = container.config.get("rootfs")
     if root is None:
@@ -126,7 +126,7 @@ def can_snapshot(world: World, container: Container) -> bool:
 
 
 def with_size(drive: str, size_bytes: int) -> str:
-    """The drive's value after a resize."""
+    """Return the drive's value after a resize."""
     values = properties.parse(drive, "volume")
     values["size"] = printed(size_bytes)
     return properties.join(values, first=("volume", "mp"), bare="volume")

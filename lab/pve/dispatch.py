@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
-from lab.pve import access, identity, schema
+from lab.pve import access, identity, schema, work
 from lab.pve.access import Identity
 from lab.pve.call import Call
 from lab.pve.faults import (
@@ -91,6 +91,7 @@ def _answer(world: World, faults: Faults, request: Request, now: float) -> Respo
     data = ROUTES[request.method, route.template](call)
     for task in world.tasks[before:]:
         faults.strike_task(task, world.time_scale)
+        work.begin(world, task, now)
     body: dict[str, Json] = {"data": data} | ({} if call.total is None else {"total": call.total})
     return Response(200, "OK", body, call.delay_s)
 

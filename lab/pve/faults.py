@@ -207,7 +207,7 @@ class Faults:
     last: int = 0
 
     def put(self, fault: Fault) -> int:
-        """Returns the number by which it is removed."""
+        """Return the number by which it is removed."""
         self.last += 1
         self.active.append(Active(self.last, fault, fault.count or None))
         return self.last
@@ -227,7 +227,7 @@ class Faults:
                 self.active.remove(active)
 
     def of_request(self, request: Request) -> list[RequestFault]:
-        """What strikes this request; each is counted."""
+        """Return what strikes this request; each is counted."""
         found = [a for a in self.active if isinstance(a.fault, RequestFault) and _meant(a.fault, request)]
         for active in found:
             self.struck(active)

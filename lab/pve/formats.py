@@ -102,6 +102,6 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType({
 
 
 def error_of(name: str, value: str) -> str:
-    """The error text of *value* in the format *name*, "" if it conforms or nobody knows the format."""
+    """Return the error text of *value* in the format *name*, "" if it conforms or nobody knows the format."""
     check = CHECKS.get(name)
     return check(value) if check is not None else ""

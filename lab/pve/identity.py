@@ -2,14 +2,27 @@
 
 import hashlib
 import re
+from types import MappingProxyType
 from typing import Final
 
+from lab.pve import access
 from lab.pve.access import ROOT, Identity
-from lab.pve.message import ApiError, Auth, Body
+from lab.pve.message import ApiError, Auth, Body, Json
 from lab.pve.state import World
 
 TICKET_LIFE_S: Final = 2 * 3600
 UNAUTHORIZED_DELAY_S: Final = 3.0
+CAPABILITIES: Final = MappingProxyType(
+    {
+        "vms": ("/vms", ("VM.", "Permissions.Modify")),
+        "storage": ("/storage", ("Datastore.", "Permissions.Modify")),
+        "nodes": ("/nodes", ("Sys.", "Permissions.Modify")),
+        "access": ("/access", ("User.", "Group.", "Permissions.Modify")),
+        "dc": ("/", ("Sys.Audit", "Sys.Modify", "SDN.")),
+        "sdn": ("/sdn", ("SDN.", "Permissions.Modify")),
+        "mapping": ("/mapping", ("Mapping.", "Permissions.Modify")),
+    }
+)
 TOKEN_HEADER: Final = re.compile(
     r"PVEAPIToken=(?P<user>[^!\s]+@[\w.\-]+)!(?P<token>[\w.\-]+)=(?P<secret>\S+)"
 )
@@ -22,7 +35,7 @@ def unauthorized(text: str, world: World, *, empty: bool = True) -> ApiError:
 
 
 def authenticate(world: World, auth: Auth, method: str, now: float) -> Identity:
-    """The caller of a request.
+    """Return the caller of a request.
 
     Raises: ApiError 401 in the four shapes of proxmox.md 2.1.
     """
@@ -69,13 +82,22 @@ def _csrf_valid(world: World, user: str, text: str) -> bool:
 
 
 def ticket_owner(world: World, ticket: str, now: float) -> str | None:
-    """The user of a ticket that is signed, known and younger than two hours."""
+    """Return the user of a ticket that is signed, known and younger than two hours."""
     found = TICKET.fullmatch(ticket)
     if found is None or found["signature"] != _sign(world, found["user"], found["time"]):
         return None
     age_s = now - int(found["time"], 16)
     known = found["user"] in world.users or found["user"] == ROOT
     return found["user"] if known and age_s < TICKET_LIFE_S else None
+
+
+def capabilities(world: World, who: Identity) -> Body:
+    """Return what the web interface shows or hides: privileges by top-level path."""
+    found: dict[str, Json] = {}
+    for name, (path, prefixes) in CAPABILITIES.items():
+        held = access.privileges(world, who, path)
+        found[name] = {privilege: 1 for privilege in sorted(held) if privilege.startswith(prefixes)}
+    return found
 
 
 def log_in(world: World, username: str, password: str, now: float) -> Body:
@@ -87,9 +109,11 @@ def log_in(world: World, username: str, password: str, now: float) -> Body:
     by_ticket = ticket_owner(world, password, now) == username
     if user is None or not (by_ticket or (user.password and user.password == password)):
         raise unauthorized("authentication failure", world, empty=False)
-    return {
+    who = Identity(username)
+    cluster: dict[str, Json] = {"clustername": world.name} if access.has(world, who, "/", "Sys.Audit") else {}
+    return cluster | {
+        "cap": capabilities(world, who),
         "ticket": ticket_for(world, username, now),
         "CSRFPreventionToken": csrf_for(world, username, now),
         "username": username,
-        "clustername": world.name,
     }

@@ -87,7 +87,7 @@ class LiveCluster:
         return response
 
     def _key(self) -> tuple[object, ...]:
-        """What even a read may change: tasks that have ended meanwhile, faults that struck."""
+        """Return what even a read may change: tasks that have ended meanwhile, faults that struck."""
         world, faults = self.cluster.world, self.cluster.faults
         return (
             tuple(world.open_tasks),

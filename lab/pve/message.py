@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
-Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 Body: TypeAlias = Mapping[str, Json]
 ParamValue: TypeAlias = str | int | float | bool
 
@@ -91,7 +91,7 @@ class ApiError(Exception):
         self.delay_s = delay_s
 
     def response(self) -> Response:
-        """The first line is the HTTP reason phrase, all lines are the ``message`` (pve-http-server 5.2)."""
+        """Split the text: its first line is the reason phrase, all of it the ``message``."""
         reason = self.text.partition("\n")[0]
         if self.empty:
             return Response(self.status, reason, None, self.delay_s)

@@ -56,7 +56,7 @@ class Method:
     world: int = 0
 
     def param(self, name: str) -> Property | None:
-        """The property called *name*; ``net3`` finds ``net[n]``."""
+        """Return the property called *name*; ``net3`` finds ``net[n]``."""
         found = self.params.get(name)
         indexed = INDEXED.fullmatch(name)
         if found is None and indexed:
@@ -97,7 +97,7 @@ def _patterns(version: str) -> tuple[tuple[str, re.Pattern[str]], ...]:
 
 
 def match(version: str, method: str, path: str) -> Route | None:
-    """The endpoint of *path*, ``None`` where the API (or this simulator) has none."""
+    """Return the endpoint of *path*, ``None`` where the API (or this simulator) has none."""
     table = load(version)
     for template, pattern in _patterns(version):
         found = pattern.fullmatch(path)
@@ -138,7 +138,7 @@ def verify(route: Route, given: Mapping[str, ParamValue]) -> dict[str, str]:
 
 
 def property_error(prop: Property, name: str, value: str) -> str:
-    """The error text of one value, "" if it conforms."""
+    """Return the error text of one value, "" if it conforms."""
     kind = TYPES.get(prop.type)
     if kind is not None and not kind.fullmatch(value):
         return f"type check ('{prop.type}') failed - got '{value}'"

@@ -71,7 +71,7 @@ def settings_of(argv: Sequence[str]) -> Settings:
 
 
 def load_cluster(settings: Settings, now: float) -> PveCluster:
-    """The cluster of the state file, a new one where there is none; the time scale is always the new one."""
+    """Return the cluster of the state file, or a new one; the time scale is always the given one."""
     if settings.state.exists():
         cluster = PveCluster.from_json(settings.state.read_text())
         cluster.world.time_scale = settings.time_scale
@@ -132,7 +132,7 @@ async def _params(request: web.Request) -> dict[str, ParamValue]:
     if request.content_type == "application/json":
         document = await request.json() if request.can_read_body else {}
         if not isinstance(document, Mapping):
-            raise ValueError("not an object")  # noqa: TRY004 - the caller answers 400 to any ValueError
+            raise ValueError("not an object")
         return params | {name: _value(value) for name, value in document.items()}
     form = await request.post()
     return params | {name: str(value) for name, value in form.items()}

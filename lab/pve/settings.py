@@ -20,7 +20,7 @@ DRIVE: Final = re.compile(r"rootfs|mp\d+")
 
 
 def property_of(version: str, key: str) -> Property | None:
-    """The schema of one setting, ``None`` for what is no setting in this version."""
+    """Return the schema of one setting, ``None`` for what is no setting in this version."""
     if key in NOT_SETTINGS:
         return None
     if key.startswith("unused") and INDEXED.fullmatch(key):
@@ -29,7 +29,7 @@ def property_of(version: str, key: str) -> Property | None:
 
 
 def network(world: World, text: str) -> str:
-    """Normal form of netN: a missing hwaddr is invented anew each time, ``type=veth`` is always there."""
+    """Return the normal form of netN: a missing hwaddr is invented each time, ``type=veth`` always there."""
     values = properties.parse(text)
     values.setdefault("hwaddr", _mac_address(world))
     values.setdefault("type", "veth")
@@ -46,7 +46,7 @@ def tags(text: str) -> str:
 
 
 def normal_form(world: World, key: str, text: str) -> str:
-    """What Proxmox writes to the file for a value that passed the schema (disks are disks.py's)."""
+    """Return what Proxmox writes to the file for a value that passed the schema (disks are disks.py's)."""
     prop = property_of(world.version, key)
     if key == "tags":
         return tags(text)
@@ -84,7 +84,7 @@ def is_hot(world: World, container: Container, key: str) -> bool:
 
 
 def config_file(container: Container) -> str:
-    """The text of /etc/pve/lxc/VMID.conf, of which the digest is the SHA-1."""
+    """Return the text of /etc/pve/lxc/VMID.conf, of which the digest is the SHA-1."""
     text = _section(container.config)
     if container.pending or container.pending_delete:
         pending = dict(container.pending)

@@ -63,20 +63,22 @@ def from_json(document: Body) -> Setup:
 
 def apply(cluster: PveCluster, setup: Setup) -> None:
     """Add what is missing."""
-    for storage in setup.storages:
-        cluster.add_storage(
-            storage.name,
-            type_=storage.type,
-            path=storage.path,
-            content=storage.content,
-            shared=storage.shared,
-        )
+    for bridge in setup.bridges:
+        cluster.add_bridge(bridge)
+    _apply_storages(cluster, setup)
+    _apply_access(cluster, setup)
+
+
+def _apply_storages(cluster: PveCluster, setup: Setup) -> None:
+    for s in setup.storages:
+        cluster.add_storage(s.name, type_=s.type, path=s.path, content=s.content, shared=s.shared)
     known = {volume.volid for volume in cluster.world.volumes}
     for template in setup.templates:
         if f"{template.storage}:vztmpl/{template.name}" not in known:
             cluster.add_template(template.storage, template.name)
-    for bridge in setup.bridges:
-        cluster.add_bridge(bridge)
+
+
+def _apply_access(cluster: PveCluster, setup: Setup) -> None:
     for userid, password in (setup.users or {}).items():
         cluster.add_user(userid, password)
     for role, privileges in (setup.roles or {}).items():

@@ -16,7 +16,7 @@ def check_known(container: Container, name: str) -> None:
 
 
 def take(world: World, container: Container, name: str, description: str, now: float) -> None:
-    """Raises: ApiError with the text that the task ends with."""
+    """Raise ApiError with the text that the task ends with."""
     if not disks.can_snapshot(world, container):
         raise died("snapshot feature is not available")
     if name in container.snapshots:

@@ -20,8 +20,8 @@ def cpus(container: Container, node: Node) -> str:
     return config.get("cores") or config.get("cpulimit") or str(node.cpus)
 
 
-def counters(world: World, container: Container, now: float) -> dict[str, int | float]:
-    """The figures that status/current, the list of a node and pvestatd share."""
+def counters(container: Container, now: float) -> dict[str, int | float]:
+    """Return the figures that status/current, the list of a node and pvestatd share."""
     running = container.started_at is not None
     megabyte = disks.UNITS["M"]
     return {
@@ -29,7 +29,7 @@ def counters(world: World, container: Container, now: float) -> dict[str, int | 
         "mem": IDLE_MEMORY_BYTES if running else 0,
         "maxmem": int(container.config.get("memory", "512")) * megabyte,
         "disk": USED_DISK_BYTES if running else 0,
-        "maxdisk": disks.size_of_root(world, container),
+        "maxdisk": disks.size_of_root(container),
         "uptime": int(now - container.started_at) if container.started_at is not None else 0,
         "netin": 0,
         "netout": 0,
@@ -59,7 +59,7 @@ def sample(world: World, now: float) -> None:
 
 
 def _row(world: World, container: Container, now: float) -> StatRow:
-    row: dict[str, int | float | str] = dict(counters(world, container, now))
+    row: dict[str, int | float | str] = dict(counters(container, now))
     row["maxcpu"] = float(cpus(container, world.nodes[container.node]))
     if row["maxcpu"] == int(row["maxcpu"]):
         row["maxcpu"] = int(row["maxcpu"])

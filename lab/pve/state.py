@@ -86,7 +86,8 @@ class Container:
 class Task:
     """One worker. Its effect is applied when its time has come; *exitstatus* is empty until then.
 
-    *fails_with* is the exit that a fault or a stop prescribes; a *lost* worker is killed half-way.
+    *refused* is what the worker found wrong when it began, *fails_with* the exit that a fault or a stop
+    prescribes; a *lost* worker is killed half-way.
     """
 
     upid: str
@@ -102,6 +103,8 @@ class Task:
     params: dict[str, str] = field(default_factory=dict)
     vmid: int = 0
     exitstatus: str = ""
+    begun: bool = False
+    refused: str = ""
     fails_with: str = ""
     lost: bool = False
     log: list[str] = field(default_factory=list)
@@ -195,7 +198,7 @@ class World:
         return container if container is not None and container.node == node else None
 
     def load(self, vmid: int, node: str) -> Container:
-        """The container on exactly this node.
+        """Return the container on exactly this node.
 
         Raises: ApiError 500 with Proxmox's text for a missing configuration file.
         """

@@ -89,7 +89,7 @@ def finish(task: Task, exitstatus: str, log: Sequence[str]) -> None:
 
 
 def described(task: Task) -> dict[str, Json]:
-    """The members that every view of a task shares; a token's name is split in two."""
+    """Return the members that every view of a task shares; a token's name is split in two."""
     user, _, token = task.user.partition("!")
     row: dict[str, Json] = {
         "upid": task.upid,

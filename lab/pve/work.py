@@ -11,12 +11,14 @@ from lab.pve.state import Container, Task, World
 
 LOST_EXIT: Final = "unable to read tail (got 0 bytes)"
 KEPT_TASKS: Final = 400
+REFUSAL_S: Final = 0.1
 Work = Callable[[World, Task], list[str]]
 
 
 def advance(world: World, now: float) -> None:
     """Let every task and every sample of pvestatd happen that is due until *now*."""
     for task in sorted(world.unfinished(), key=lambda task: task.ends_at):
+        begin(world, task, now)
         if task.ends_at <= now:
             statd.sample(world, task.ends_at)
             perform(world, task)
@@ -38,11 +40,29 @@ def finish_early(world: World, vmid: int, until: float) -> None:
             perform(world, task)
 
 
+def begin(world: World, task: Task, now: float) -> None:
+    """Let a worker look at its container as soon as it has the lock; what it refuses ends it at once."""
+    if task.begun or task.begins_at > now:
+        return
+    task.begun = True
+    check = CHECKS.get(task.type)
+    if check is None:
+        return
+    try:
+        check(world, task)
+    except ApiError as refusal:
+        task.refused = refusal.text
+        task.ends_at = min(task.ends_at, task.begins_at + world.seconds(REFUSAL_S))
+
+
 def perform(world: World, task: Task) -> None:
     world.open_tasks.remove(world.tasks.index(task))
     node = world.nodes[task.node]
     if task.lost or (node.down_since is not None and node.down_since < task.ends_at):
         _lose(world, task)
+        return
+    if task.refused:
+        tasks.finish(task, task.refused, [])
         return
     try:
         log = WORK[task.type](world, task)
@@ -53,7 +73,7 @@ def perform(world: World, task: Task) -> None:
 
 
 def _lose(world: World, task: Task) -> None:
-    """The worker was killed: nobody cleans up, the log is empty."""
+    """Leave everything as it is: the worker was killed, nobody cleans up, the log is empty."""
     if task.type == "vzcreate":
         container = world.containers[task.vmid]
         creation.allocate_root(world, container, task.params, task.ends_at)
@@ -78,7 +98,7 @@ def create(world: World, task: Task) -> list[str]:
     return log
 
 
-def start(world: World, task: Task) -> list[str]:
+def check_start(world: World, task: Task) -> None:
     container = world.load(task.vmid, task.node)
     if task.params.get("skiplock") != "1":
         config_change.check_lock(container)
@@ -86,6 +106,10 @@ def start(world: World, task: Task) -> list[str]:
         raise died("you can't start a CT if it's a template")
     if container.running:
         raise died(f"CT {task.vmid} already running")
+
+
+def start(world: World, task: Task) -> list[str]:
+    container = world.load(task.vmid, task.node)
     # applied even when the start fails afterwards, as recorded
     config_change.apply_pending(world, container, task.ends_at)
     _fail_if_told(task)
@@ -94,7 +118,7 @@ def start(world: World, task: Task) -> list[str]:
 
 
 def boot(world: World, container: Container, now: float) -> None:
-    """Raises: ApiError with the text that the start's task ends with."""
+    """Raise ApiError with the text that the start's task ends with."""
     config_change.check_bridges(world, container)
     for drive in disks.drives(container).values():
         volid = disks.volid_of(drive)
@@ -142,19 +166,25 @@ def reboot(world: World, task: Task) -> list[str]:
     return []
 
 
+def check_destroy(world: World, task: Task) -> None:
+    container = world.load(task.vmid, task.node)
+    config_change.check_lock(container)
+    if container.running and task.params.get("force") != "1":
+        raise died(f"unable to destroy CT {task.vmid} - container is running")
+
+
 def destroy(world: World, task: Task) -> list[str]:
     container = world.load(task.vmid, task.node)
     _fail_if_told(task)
     if not world.quorate:
         path = f"/etc/pve/nodes/{task.node}/lxc/{task.vmid}.conf.tmp.770"
         raise died(f"unable to open file '{path}' - Permission denied")
-    config_change.check_lock(container)
     if container.running:
-        if task.params.get("force") != "1":
-            raise died(f"unable to destroy CT {task.vmid} - container is running")
         halt(world, container)
     creation.tear_down(world, container, unreferenced=task.params.get("destroy-unreferenced-disks") == "1")
-    return ["purging CT 102 from related configurations.."] if task.params.get("purge") == "1" else []
+    return (
+        [f"purging CT {task.vmid} from related configurations.."] if task.params.get("purge") == "1" else []
+    )
 
 
 def resize(world: World, task: Task) -> list[str]:
@@ -209,11 +239,17 @@ def to_template(world: World, task: Task) -> list[str]:
 
 
 def request_of_ha(_world: World, task: Task) -> list[str]:
-    """An HA task only files the request and ends well before anything happens."""
+    """Do nothing: an HA task only files the request and ends well before anything happens."""
     _fail_if_told(task)
     return []
 
 
+CHECKS: Final[Mapping[str, Callable[[World, Task], None]]] = MappingProxyType(
+    {
+        "vzstart": check_start,
+        "vzdestroy": check_destroy,
+    }
+)
 WORK: Final[Mapping[str, Work]] = MappingProxyType({
     "vzcreate": create, "vzstart": start, "vzstop": stop, "vzshutdown": shutdown, "vzreboot": reboot,
     "vzdestroy": destroy, "resize": resize, "vzsnapshot": take_snapshot, "vzdelsnapshot": drop_snapshot,

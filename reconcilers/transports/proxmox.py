@@ -145,17 +145,21 @@ class ProxmoxTransport:
     def _send(self, url: str, method: str, path: str, params: dict[str, str]) -> Json:
         endpoint = self._endpoint(url, writes=method != "GET")
         what = f"{method} {path} on {urlsplit(url).netloc}"
+        failure: TransientError | PermanentError
         try:
             answer: Json = _verb(endpoint.resource, method)(path, **params)
         except ResourceException as exc:
             self._preferred = self._urls.index(url)
-            raise classify(_refusal(method, path, exc)) from None
+            failure = classify(_refusal(method, path, exc))
         except GarbledAnswerError as exc:
-            raise _NoAnswerError(f"{what}: {exc}") from None
+            failure = _NoAnswerError(f"{what}: {exc}")
         except requests.RequestException as exc:
-            raise _connection_error(what, exc) from exc
-        self._preferred = self._urls.index(url)
-        return answer
+            failure = _connection_error(what, exc)
+        else:
+            self._preferred = self._urls.index(url)
+            return answer
+        # Raised here, the error does not keep the driver's frames, and with them the connection, alive.
+        raise failure
 
     def _endpoint(self, url: str, *, writes: bool) -> Endpoint:
         made = self._connections.made

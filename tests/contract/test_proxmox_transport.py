@@ -249,12 +249,13 @@ async def test_a_call_that_never_got_a_thread_was_not_sent(
         raise AssertionError("answered")
 
     async with asyncio.TaskGroup() as group:
-        attempts = [group.create_task(attempt()) for _ in range(9)]
+        attempts = [group.create_task(attempt()) for _ in range(20)]
     released.set()
     transport.close()
     kinds = [attempt.result() for attempt in attempts]
-    # The sockets' limits are shorter than ours, so that the last one may still get a thread in time.
-    assert kinds.count(NotSentError) == 9 - len(server.asked)
+    # Eight threads, and the sockets' limits are shorter than ours: some of the later calls still get one.
+    assert 8 <= len(server.asked) < 20
+    assert kinds.count(NotSentError) == 20 - len(server.asked)
 
 
 async def test_reads_go_on_with_the_next_host_and_stay_there(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"`[^`\n]*`")
 LINK = re.compile(r"(?<!!)\[[^\]\n]+\]\((?P<target>[^)\s]+)\)")
 HEADING = re.compile(r"^#{1,6} (?P<text>.+)$", re.MULTILINE)
 
@@ -40,7 +41,7 @@ def blocks(path: Path) -> Iterator[Block]:
 
 
 def links(path: Path) -> Iterator[str]:
-    for found in LINK.finditer(FENCE.sub("", path.read_text())):
+    for found in LINK.finditer(CODE.sub("`", FENCE.sub("", path.read_text()))):
         yield found["target"]
 
 

@@ -11,6 +11,7 @@ from crds.container import ContainerSpec
 from crds.kinds import FILE_KINDS
 from crds.meta import Key, Spec
 from crds.service import Color, ServiceSpec
+from daemon.sources.check import check_paths
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/psa-platform"
@@ -87,6 +88,13 @@ def assert_figure(path: Path, field: str, found: int | None, asked: int | None) 
     else:
         assert found == asked
         assert "# ours" not in line
+
+
+def test_the_file_parser_has_nothing_to_object_to() -> None:
+    snapshot = check_paths([EXAMPLE])
+
+    assert "\n".join(problem.rendered for problem in snapshot.problems) == ""
+    assert {declared.key for declared in snapshot.objects} == DOCUMENTS.keys()
 
 
 def test_it_is_exactly_the_sixteen_containers_and_the_load_balancer() -> None:

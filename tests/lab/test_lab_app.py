@@ -27,14 +27,14 @@ spec:
 """
 
 
-def _running(revision: int, *entries: tuple[int, str]) -> Running:
+def _running(version: int, *entries: tuple[int, str]) -> Running:
     return Running(
-        revision=revision,
-        containers=tuple(
+        version=version,
+        running=tuple(
             RunningContainer(
-                vmid=ctid, hostname=f"ct-{ctid}", ostemplate=f"local:vztmpl/psa-crm_{version}_amd64.tar.zst"
+                vmid=ctid, hostname=f"ct-{ctid}", ostemplate=f"local:vztmpl/psa-crm_{release}_amd64.tar.zst"
             )
-            for ctid, version in entries
+            for ctid, release in entries
         ),
     )
 

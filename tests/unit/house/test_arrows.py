@@ -1,5 +1,6 @@
 """The import contracts name every kind that exists, and bite."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -27,7 +28,6 @@ def kinds() -> set[str]:
     [
         ("engine", "forbidden_modules"),
         ("kinds", "modules"),
-        ("slice", "containers"),
         ("drivers", "source_modules"),
     ],
 )
@@ -35,6 +35,26 @@ def test_a_contract_lists_every_kind(contract: str, field: str) -> None:
     listed = {each for each in CONTRACTS[contract][field] if each.startswith("reconcilers.")}
 
     assert listed - {"reconcilers.transports", "reconcilers.contract"} == kinds()
+
+
+def test_every_slice_has_its_layers_and_no_further_module() -> None:
+    slices = [each for name, each in CONTRACTS.items() if name.startswith("slice")]
+    listed = [container for each in slices for container in each["containers"]]
+
+    assert sorted(listed) == sorted(kinds())
+    assert all(each["exhaustive"] for each in slices)
+
+
+def test_every_module_that_calls_itself_pure_is_held_to_it() -> None:
+    held = CONTRACTS["pure"]["source_modules"]
+    say_so = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in (ROOT / "reconcilers").rglob("*.py")
+        if re.search(r"\bpure\b", path.read_text().splitlines()[0])
+    ]
+
+    assert say_so
+    assert [each for each in say_so if each not in held and not each.endswith((".plan", ".model"))] == []
 
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -1,5 +1,6 @@
 """What a load balancer's spec sets, what it verifies, and when its server-state file is written."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tests.fakes.haproxy import FakeBackend, FakeHaproxy, FakeServer
 KEY = Key("LoadBalancer", "edge")
 SOCKET = "unix:///run/edge-1.sock"
 FILE = Path("/var/lib/haproxy/state")
-BACKENDS = {"api_backend": {"servers": {"blue": {}, "green": {}}}}
+BACKENDS: Mapping[str, object] = {"api_backend": {"servers": {"blue": {}, "green": {}}}}
 
 
 def a_desk(haproxy: FakeHaproxy, **spec: object) -> Desk:
@@ -65,7 +66,7 @@ async def test_a_backend_that_is_not_configured_blocks() -> None:
 
 
 async def test_all_that_is_missing_is_named_at_once() -> None:
-    asked = {"api_backend": {"servers": {"red": {}}}, "web": {}}
+    asked: Mapping[str, object] = {"api_backend": {"servers": {"red": {}}}, "web": {}}
     plan = await a_desk(FakeHaproxy(a_backend()), backends=asked).one_pass(KEY)
     assert plan.blocked == (
         "UnknownServer",

@@ -1,6 +1,8 @@
 """What a service declares: from a file, from what is live already, and beside a split that exists."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -20,12 +22,12 @@ BLUE, GREEN = Key("Container", f"{NAME}-blue"), Key("Container", f"{NAME}-green"
 SPLIT = Key("TrafficSplit", NAME)
 CONTAINERS = {"blue": BLUE, "green": GREEN}
 COLORS = pytest.mark.parametrize(("live", "idle"), [("blue", "green"), ("green", "blue")])
-IDLE_BACKEND = {"blue": {"is_alive": False}, "green": {"is_alive": False}}
+IDLE_BACKEND: Mapping[str, Mapping[str, Any]] = {"blue": {"is_alive": False}, "green": {"is_alive": False}}
 
 
-def an_empty_platform(**fields: object) -> FakeHaproxy:
+def an_empty_platform() -> FakeHaproxy:
     """Return an HAProxy behind which nothing runs yet."""
-    return FakeHaproxy(a_backend(**IDLE_BACKEND, **fields))
+    return FakeHaproxy(a_backend(**IDLE_BACKEND))
 
 
 def a_desk(haproxy: FakeHaproxy, **spec: object) -> Desk:

@@ -1,0 +1,1 @@
+"""psactl: the daemon's terminal, over its UNIX socket."""

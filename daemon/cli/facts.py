@@ -1,0 +1,292 @@
+"""The daemon's JSON as frozen values: the border of psactl. What does not fit raises CommandError."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+from daemon.cli.failures import CommandError
+
+Fact = TypeVar("Fact")
+#: Control characters in a message of some server must not steer the reader's terminal.
+_CONTROLS: Final = {code: " " for code in (*range(0x20), *range(0x7F, 0xA0))}
+_CONTROLS_OF_A_TEXT: Final = {code: blank for code, blank in _CONTROLS.items() if code != ord("\n")}
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One statement about an object; ``status`` is True, False or Unknown."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """An object; ``raw`` is the whole JSON, for -o json and for what only one kind has."""
+
+    kind: str
+    name: str
+    uid: str
+    generation: int
+    observed_generation: int
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    owner: str | None
+    origin: str | None
+    created_at: datetime | None
+    orphaned_since: datetime | None
+    suspended: bool
+    conditions: tuple[Condition, ...]
+    children: tuple[str, ...]
+    raw: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """Kind/name."""
+        return f"{self.kind}/{self.name}"
+
+    def condition(self, kind: str) -> Condition | None:
+        """Return the condition of that type, None if nothing was said yet."""
+        return next((found for found in self.conditions if found.type == kind), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field that is not as asked."""
+
+    path: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """One thing that would be done; ``needs`` is the destructive verb that the spec must allow."""
+
+    summary: str
+    target: str
+    changes: tuple[Difference, ...]
+    needs: str | None
+    allowed: bool
+    origin: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What would be done about one object, and what stands in the way; reasons are None where nothing does."""
+
+    key: str
+    steps: tuple[PlannedStep, ...]
+    held: str | None
+    held_reason: str | None
+    waiting: str | None
+    blocked: str | None
+    foreign: str | None
+    failed: str | None
+    error: str | None
+    dependencies: str | None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is left to do or to wait for."""
+        return not (self.steps or self.waiting or self.blocked or self.failed or self.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """An event of an object, or of the daemon."""
+
+    id: int
+    at: datetime | None
+    key: str
+    reason: str
+    message: str
+    warning: bool
+    count: int
+    actor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FileProblem:
+    """What is wrong with a file; ``rendered`` has several lines."""
+
+    file: str
+    line: int
+    message: str
+    rendered: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointState:
+    """An outside system; ``up`` is None before the first answer."""
+
+    name: str
+    system: str
+    up: bool | None
+    breaker_open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonStatus:
+    """How the daemon is."""
+
+    version: str
+    mode: str
+    mode_text: str
+    started_at: datetime | None
+    source_healthy: bool
+    source_message: str
+    files: int
+    problems: tuple[FileProblem, ...]
+    total: int
+    ready: int
+    endpoints: tuple[EndpointState, ...]
+    queue_depth: int
+
+
+def understood(parse: Callable[[Any], Fact], raw: Any) -> Fact:
+    """Return *raw* as *parse* reads it; raise CommandError where it has another shape."""
+    try:
+        return parse(raw)
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        text = f"the daemon's answer does not fit this psactl: {type(exc).__name__} {exc}"
+        raise CommandError(text, "compare `psactl version`: are both of one release?") from exc
+
+
+def things(raw: Any) -> tuple[Thing, ...]:
+    """Parse a list of objects."""
+    return tuple(thing(each) for each in raw)
+
+
+def thing(raw: Any) -> Thing:
+    """Parse an object."""
+    metadata, status = raw["metadata"], raw["status"]
+    return Thing(
+        kind=_line(raw["kind"]),
+        name=_line(metadata["name"]),
+        uid=_line(metadata["uid"]),
+        generation=int(metadata["generation"]),
+        observed_generation=int(status["observedGeneration"]),
+        labels=_words(metadata["labels"]),
+        annotations=_words(metadata["annotations"]),
+        owner=_optional(metadata["owner"]),
+        origin=_optional(metadata["origin"]),
+        created_at=_instant(metadata["createdAt"]),
+        orphaned_since=_instant(metadata["orphanedSince"]),
+        suspended=bool(raw["spec"].get("suspend")) or bool(metadata.get("suspended")),
+        conditions=tuple(_condition(each) for each in status["conditions"]),
+        children=tuple(_line(each) for each in raw["children"]),
+        raw=raw,
+    )
+
+
+def _condition(raw: Any) -> Condition:
+    return Condition(
+        type=_line(raw["type"]),
+        status=_line(raw["status"]),
+        reason=_line(raw["reason"]),
+        message=_line(raw["message"]),
+        since=_instant(raw["since"]),
+    )
+
+
+def plans(raw: Any) -> tuple[Planned, ...]:
+    """Parse the answer to a request for plans."""
+    return tuple(_planned(each) for each in raw["plans"])
+
+
+def _planned(raw: Any) -> Planned:
+    held, blocked = raw.get("held"), raw["blocked"]
+    return Planned(
+        key=_line(raw["object"]),
+        steps=tuple(_step(each) for each in raw["steps"]),
+        held=_line(held["message"]) if held else None,
+        held_reason=_line(held["reason"]) if held else None,
+        waiting=_optional(raw["waiting"]),
+        blocked=_line(f"{blocked['reason']}: {blocked['message']}") if blocked else None,
+        foreign=_optional(raw["foreign"]),
+        failed=_optional(raw["failed"]),
+        error=_optional(raw["error"]),
+        dependencies=_optional(raw["dependencies"]),
+    )
+
+
+def _step(raw: Any) -> PlannedStep:
+    return PlannedStep(
+        summary=_line(raw["summary"]),
+        target=_line(raw["target"]),
+        changes=tuple(Difference(_line(c["path"]), _line(c["old"]), _line(c["new"])) for c in raw["changes"]),
+        needs=_optional(raw["needs"]),
+        allowed=bool(raw["allowed"]),
+        origin=_optional(raw["origin"]),
+    )
+
+
+def happenings(raw: Any) -> tuple[Happening, ...]:
+    """Parse a list of events."""
+    return tuple(happening(each) for each in raw)
+
+
+def happening(raw: Any) -> Happening:
+    """Parse an event."""
+    return Happening(
+        id=int(raw["id"]),
+        at=_instant(raw["at"]),
+        key=_line(raw["object"]),
+        reason=_line(raw["reason"]),
+        message=_line(raw["message"]),
+        warning=bool(raw["warning"]),
+        count=int(raw["count"]),
+        actor=_optional(raw.get("actor")),
+    )
+
+
+def daemon_status(raw: Any) -> DaemonStatus:
+    """Parse the daemon's status."""
+    source, objects = raw["source"], raw["objects"]
+    return DaemonStatus(
+        version=_line(raw["version"]),
+        mode=_line(raw["mode"]),
+        mode_text=_line(raw["effectiveModeText"]),
+        started_at=_instant(raw["startedAt"]),
+        source_healthy=bool(source["healthy"]),
+        source_message=_line(source["message"] or ""),
+        files=int(source["files"]),
+        problems=tuple(_problem(each) for each in source["problems"]),
+        total=int(objects["total"]),
+        ready=int(objects["ready"]),
+        endpoints=tuple(_endpoint(each) for each in raw["endpoints"]),
+        queue_depth=int(raw["queueDepth"]),
+    )
+
+
+def _problem(raw: Any) -> FileProblem:
+    rendered = str(raw["rendered"]).translate(_CONTROLS_OF_A_TEXT)
+    return FileProblem(_line(raw["file"]), int(raw["line"]), _line(raw["message"]), rendered)
+
+
+def _endpoint(raw: Any) -> EndpointState:
+    up = raw["up"]
+    return EndpointState(
+        _line(raw["name"]), _line(raw["system"]), None if up is None else bool(up), raw["breaker"] is True
+    )
+
+
+def _line(value: Any) -> str:
+    return str(value).translate(_CONTROLS)
+
+
+def _optional(value: Any) -> str | None:
+    return None if value is None else _line(value)
+
+
+def _words(raw: Any) -> Mapping[str, str]:
+    return {_line(name): _line(value) for name, value in raw.items()}
+
+
+def _instant(text: Any) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text).astimezone(UTC)

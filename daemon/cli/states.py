@@ -1,0 +1,97 @@
+"""What an object's conditions say together, in one word and one sentence."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from daemon.cli.facts import Condition, Thing
+from daemon.cli.screen import Tone
+
+#: Reasons that a person gave, or has to end.
+_HELD: Final = frozenset({"Suspended", "ObserveMode", "Orphaned"})
+#: Reasons that pass by themselves.
+_PASSING: Final = frozenset({"Changing", "Waiting", "Running", "DependencyNotReady", "OutcomeUnknown"})
+#: Conditions whose True is bad news; the others' False is.
+_BAD_WHEN_TRUE: Final = frozenset({"Degraded", "Drifted", "Stalled"})
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One word with its tone, since when, and why."""
+
+    word: str
+    tone: Tone
+    since: datetime | None
+    message: str
+
+
+def state_of(found: Thing) -> State:
+    """Return the one thing that a reader must know of an object."""
+    if found.orphaned_since is not None:
+        return State("Orphaned", Tone.HELD, found.orphaned_since, "its file is gone; nothing is changed")
+    ready = found.condition("Ready")
+    if found.suspended:
+        since = ready.since if ready else None
+        return State("Suspended", Tone.HELD, since, "nothing is changed until it is resumed")
+    if ready is None:
+        return State("New", Tone.BUSY, found.created_at, "not looked at yet")
+    if found.observed_generation < found.generation:
+        return State("Changed", Tone.BUSY, None, f"generation {found.generation} is not looked at yet")
+    return _by_conditions(found, ready)
+
+
+def _by_conditions(found: Thing, ready: Condition) -> State:
+    stalled, source = found.condition("Stalled"), found.condition("SourceValid")
+    if stalled is not None and stalled.status == "True":
+        return State(stalled.reason, Tone.BAD, stalled.since, stalled.message)
+    if ready.status == "False":
+        return State(ready.reason, _tone(ready.reason), ready.since, ready.message)
+    if ready.status != "True":
+        return State("Unknown", Tone.BUSY, ready.since, ready.message or ready.reason)
+    if source is not None and source.status == "False":
+        return State(
+            "Ready", Tone.GOOD, ready.since, f"its file is refused, last good kept: {source.message}"
+        )
+    degraded = found.condition("Degraded")
+    if degraded is not None and degraded.status == "True":
+        return State("Degraded", Tone.BAD, degraded.since, degraded.message)
+    return State("Ready", Tone.GOOD, ready.since, _hint(found))
+
+
+def _hint(found: Thing) -> str:
+    """Return what else is worth a word about an object that is Ready."""
+    synced = found.condition("Synced")
+    if synced is not None and synced.status != "True":
+        return synced.message or synced.reason
+    return ""
+
+
+def _tone(reason: str) -> Tone:
+    if reason in _HELD:
+        return Tone.HELD
+    return Tone.BUSY if reason in _PASSING else Tone.BAD
+
+
+def is_ready(found: Thing) -> bool:
+    """Whether it works and matches the spec that is in force now."""
+    return holds(found, "Ready")
+
+
+def holds(found: Thing, kind: str) -> bool:
+    """Whether the condition is True, for the spec that is in force now."""
+    condition = found.condition(kind)
+    return (
+        condition is not None and condition.status == "True" and found.observed_generation == found.generation
+    )
+
+
+def condition_tone(condition: Condition) -> Tone:
+    """Return whether a condition is good news."""
+    if condition.status not in {"True", "False"}:
+        return Tone.BUSY
+    if condition.type == "Progressing":
+        return Tone.BUSY if condition.status == "True" else Tone.GOOD
+    is_good = (condition.status == "False") is (condition.type in _BAD_WHEN_TRUE)
+    if is_good:
+        return Tone.GOOD
+    return Tone.BUSY if condition.reason in _PASSING else Tone.BAD

@@ -1,0 +1,151 @@
+"""Bringing a lab up: number, folder, files, then one part after the other."""
+
+import contextlib
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from lab.control import ControlError, call_now
+from lab.layout import Lab, former_lab
+from lab.numbers import lock_folder, take_number
+from lab.platform import EXAMPLE, choose, read_example, texts
+from lab.slots import read_services
+from lab.wiring import NODES, daemon_settings, haproxy_of, node_address, simulator_setup
+
+READY_S: Final = 20.0
+#: Every part in the order of its start.
+PARTS: Final = ("proxmox", "app", "haproxy", "daemon")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a lab shall be. ``services``: how many of the example's, None for all that there is."""
+
+    root: Path
+    services: int | None = None
+    keep: bool = False
+    """Go on with the files and the state of the lab that was in the folder."""
+    time_scale: float = 1.0
+    """Multiplies every duration of the Proxmox simulator."""
+    keeps_state: bool = False
+    """HAProxy loads a server-state file, and the daemon writes it."""
+
+
+def prepare(options: Options, say: Callable[[str], None]) -> tuple[Lab, int]:
+    """Take a number and lay out the folder; return the lab and the descriptor of its lock."""
+    root = options.root.absolute()
+    former = former_lab(root)
+    keep = former is not None and options.keep
+    wanted = former.record.number if former is not None and keep else None
+    number = take_number(lock_folder(), owner=root, wanted=wanted)
+    if former is not None:
+        former.parts.end_all()
+        former.remove_sockets() if keep else former.remove_contents()
+    lab = Lab.create(root, number.value)
+    if not keep:
+        write_files(lab, options.services)
+    say(f"lab {number.value}: addresses 127.{number.value}.x.y, files in {root}")
+    return lab, number.lock
+
+
+def write_files(lab: Lab, services: int | None) -> None:
+    """Put the example into the lab's addresses: all of it beside, what is wanted into the watched directory."""
+    documents = read_example(EXAMPLE)
+    for path, text in texts(EXAMPLE, documents).items():
+        target = lab.example / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(lab.translate(text))
+    for path in texts(EXAMPLE, choose(documents, services)):
+        drop(lab, path)
+
+
+def drop(lab: Lab, path: Path) -> None:
+    """Copy a file of the example into the watched directory, renamed into place."""
+    target = lab.desired / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.draft")
+    shutil.copyfile(lab.example / path, draft)
+    draft.replace(target)
+
+
+def start_platform(lab: Lab, options: Options, lock: int, say: Callable[[str], None]) -> None:
+    """Start everything that the daemon talks to."""
+    _start_proxmox(lab, options, lock)
+    state = call_now(lab.socket("pve"), "GET", "/state")
+    say(f"Proxmox VE simulator: nodes {', '.join(NODES)}")
+    lab.parts.start("app", [
+        *[sys.executable, "-m", "lab.app", "--desired", str(lab.desired)],
+        *["--simulator", str(lab.socket("pve")), "--socket", str(lab.socket("app"))],
+    ], keep_open=[lock])  # fmt: skip
+    lab.parts.wait_until("app", lambda: answers(lab.socket("app"), "/lab/counts"), READY_S)
+    start_haproxy(lab, keeps_state=options.keeps_state, keep_open=(lock,))
+    say("HAProxy and the applications")
+    fingerprint = str(state["fingerprint"]) if isinstance(state, Mapping) else ""
+    state_file = lab.root / "haproxy" / "state" if options.keeps_state else None
+    lab.config.write_text(daemon_settings(lab, fingerprint=fingerprint, state_file=state_file))
+
+
+def _start_proxmox(lab: Lab, options: Options, lock: int) -> None:
+    listen = [word for number in range(1, len(NODES) + 1) for word in ("--listen", node_address(lab, number))]
+    lab.parts.start("proxmox", [
+        *[sys.executable, "-m", "lab.pve.server", "--state", str(lab.root / "pve" / "pve.json")],
+        *["--control", str(lab.socket("pve")), "--time-scale", str(options.time_scale), *listen],
+    ], keep_open=[lock])  # fmt: skip
+    lab.parts.wait_until("proxmox", lambda: answers(lab.socket("pve"), "/state"), READY_S)
+    call_now(lab.socket("pve"), "POST", "/setup", simulator_setup(lab, read_example(EXAMPLE)))
+
+
+def start_haproxy(lab: Lab, *, keeps_state: bool | None = None, keep_open: tuple[int, ...] = ()) -> None:
+    """Start HAProxy; with *keeps_state* None as its configuration was before."""
+    if keeps_state is None:
+        keeps_state = (lab.root / "haproxy" / "state").exists()
+    haproxy = haproxy_of(lab, read_services(lab.example), keeps_state=keeps_state)
+    haproxy.prepare()
+    lab.parts.start("haproxy", haproxy.argv, keep_open=keep_open)
+    lab.parts.wait_until("haproxy", lambda: haproxy.worker_pid() is not None, READY_S)
+
+
+def daemon_command(lab: Lab) -> list[str]:
+    """Return the command that starts the daemon of this lab."""
+    program = Path(sys.executable).with_name("psa-reconciler")
+    start = [str(program)] if program.exists() else [sys.executable, "-m", "daemon.main"]
+    return [*start, "--config", str(lab.config)]
+
+
+def start_daemon(lab: Lab, *, keep_open: tuple[int, ...] = (), seconds: float = READY_S) -> None:
+    """Start the daemon and wait until it answers."""
+    lab.parts.start("daemon", daemon_command(lab), keep_open=keep_open)
+    lab.parts.wait_until("daemon", lambda: answers(lab.socket("api"), "/readyz"), seconds)
+
+
+def answers(socket: Path, path: str) -> bool:
+    """Whether somebody answers 200 there."""
+    try:
+        call_now(socket, "GET", path)
+    except ControlError:
+        return False
+    return True
+
+
+def bring_up(options: Options, *, daemon: bool, say: Callable[[str], None]) -> Lab:
+    """Start a whole lab; if a part does not start, end all others and raise."""
+    lab, lock = prepare(options, say)
+    with contextlib.ExitStack() as undo:
+        undo.callback(lab.parts.end_all)
+        start_platform(lab, options, lock, say)
+        if daemon:
+            start_daemon(lab, keep_open=(lock,))
+            say("the daemon is ready")
+        undo.pop_all()
+    return lab
+
+
+def take_down(root: Path) -> tuple[Lab, int]:
+    """End all that a lab started; return it, and how many processes were ended."""
+    lab = Lab.open(root)
+    ended = lab.parts.end_all()
+    lab.remove_sockets()
+    return lab, len(ended)

@@ -1,0 +1,149 @@
+"""How the lab's parts are joined: the daemon's settings, the simulator's world, HAProxy's configuration."""
+
+import grp
+import os
+import pwd
+import stat
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from crds.service import Color, ServiceSpec
+from daemon.sources.ownership import Ownership, directories_above
+from lab.haproxy import LabConfig, LabHaproxy, pair
+from lab.layout import Lab, LabError
+from lab.platform import Document, templates
+
+NODES: Final = ("pve1", "pve2", "pve3")
+USER: Final = "psa@pve"
+TOKEN: Final = "reconciler"  # noqa: S105 - its name
+_ROLE: Final = "PSAReconciler"
+#: What the daemon needs, and nothing else. Each line is one ACL entry of a token of its own.
+PRIVILEGES: Final[Mapping[str, tuple[str, ...]]] = {
+    "/vms": (
+        "VM.Allocate",
+        "VM.Audit",
+        "VM.Config.CPU",
+        "VM.Config.Disk",
+        "VM.Config.Memory",
+        "VM.Config.Network",
+        "VM.Config.Options",
+        "VM.PowerMgmt",
+    ),
+    "/storage": ("Datastore.AllocateSpace", "Datastore.Audit"),
+    "/sdn/zones/localnetwork": ("SDN.Use",),
+    "/": ("Sys.Audit",),
+}
+
+
+def node_address(lab: Lab, number: int) -> str:
+    """Return host:port of a Proxmox node, numbered from 1, in the management network."""
+    return f"{lab.address(f'10.{10 + number}')}:8006"
+
+
+def node_urls(lab: Lab) -> tuple[str, ...]:
+    """Return the API of each node."""
+    return tuple(f"https://{node_address(lab, number)}" for number in range(1, len(NODES) + 1))
+
+
+def frontend_address(lab: Lab) -> str:
+    """Return host:port where users come in."""
+    return f"{lab.address('40.10')}:8080"
+
+
+def daemon_address(lab: Lab) -> str:
+    """Return host:port of the daemon's TCP door."""
+    return f"{lab.address('0.1')}:9633"
+
+
+def simulator_setup(lab: Lab, documents: tuple[Document, ...]) -> Mapping[str, object]:
+    """Return what ``POST /setup`` puts into the simulator: storage, templates, bridges, our token and rights.
+
+    The token is made once and kept in its file.
+    """
+    if not lab.token.exists():
+        lab.token.touch(mode=0o600)
+        lab.token.write_text(f"{USER}!{TOKEN}={uuid.uuid4()}\n")
+    secret = lab.token.read_text().strip().partition("=")[2]
+    roles = {f"{_ROLE}{number}": rights for number, rights in enumerate(PRIVILEGES.values(), 1)}
+    who = (USER, f"{USER}!{TOKEN}")  # a token has what it shares with its user
+    entries = zip(PRIVILEGES, roles, strict=True)
+    volumes = [volume.partition(":vztmpl/") for volume in templates(documents)]
+    return {
+        "templates": [{"storage": storage, "name": name} for storage, _, name in volumes],
+        "bridges": ["vmbr0", "vmbr1", "vmbr2"],
+        "users": {USER: ""},
+        "roles": roles,
+        "tokens": [{"user": USER, "name": TOKEN, "secret": secret}],
+        "acl": [{"who": name, "path": path, "role": role} for path, role in entries for name in who],
+    }
+
+
+def haproxy_of(lab: Lab, services: Mapping[str, ServiceSpec], *, keeps_state: bool = False) -> LabHaproxy:
+    """Return the lab's HAProxy: a backend for each service that has one, both colours at 100."""
+    backends = []
+    for spec in services.values():
+        if spec.backend is not None:
+            hosts = {
+                color: f"{spec.colors[color].address.split('/')[0]}:{spec.colors[color].port}"
+                for color in Color
+            }
+            backends.append(pair(hosts[Color.BLUE], hosts[Color.GREEN], name=spec.backend.name))
+    config = LabConfig(
+        frontend=frontend_address(lab),
+        backends=tuple(backends),
+        stats=f"{lab.address('40.10')}:8404",
+        loads_state_file=keeps_state,
+    )
+    return LabHaproxy(lab.root / "haproxy", config, socket=lab.socket("haproxy"))
+
+
+def daemon_settings(lab: Lab, *, fingerprint: str, state_file: Path | None) -> str:
+    """Return the text of the daemon's settings file; LabError where the folder cannot be trusted."""
+    owners, groups = trusted(lab.desired)
+    edge: dict[str, object] = {"type": "haproxy", "sockets": [f"unix://{lab.socket('haproxy')}"]}
+    if state_file is not None:
+        edge["serverStateFiles"] = [str(state_file)]
+    settings = {
+        "mode": "Enforce",
+        "source": {"directory": str(lab.desired), "owners": owners, "groups": groups},
+        "state": str(lab.state),
+        "api": {"socket": str(lab.socket("api")), "listen": daemon_address(lab)},
+        "endpoints": {
+            "pve": {
+                "type": "proxmox",
+                "urls": [*node_urls(lab)],
+                "tokenFile": str(lab.token),
+                "fingerprint": fingerprint,
+            },
+            "edge": edge,
+        },
+    }
+    text: str = yaml.safe_dump(settings, sort_keys=False)
+    return "# Written by the lab: the daemon's settings.\n" + text
+
+
+def trusted(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the users who own *folder* and its parents, and the groups that write them.
+
+    A lab is used by whoever owns the place where it lies; a place that everybody writes is refused.
+    """
+    owners, groups = set(), {grp.getgrgid(os.getgid()).gr_name}
+    try:
+        for _, found in directories_above(folder):
+            if found.st_uid not in {0, os.geteuid()}:
+                owners.add(pwd.getpwuid(found.st_uid).pw_name)
+            if found.st_mode & stat.S_IWGRP and not found.st_mode & stat.S_ISVTX:
+                groups.add(grp.getgrgid(found.st_gid).gr_name)
+    except KeyError as exc:
+        raise LabError(
+            f"{folder}: a parent belongs to somebody unknown here ({exc}): choose another --dir"
+        ) from None
+    rules = Ownership.of(owners, groups)
+    for path, found in directories_above(folder):
+        if refusal := rules.refuse(path, found, parent=path != folder):
+            raise LabError(f"{refusal}; or choose another --dir")
+    return sorted(owners), sorted(groups)
