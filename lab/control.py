@@ -18,7 +18,7 @@ class ControlError(Exception):
 async def call(
     socket: Path, method: str, path: str, body: object = None, *, timeout_s: float = 5.0
 ) -> object:
-    """Send one request, return the decoded answer; ControlError with the server's text if it is not 200."""
+    """Send one request, return the answer (decoded if it is JSON); ControlError if it is not 200."""
     try:
         async with asyncio.timeout(timeout_s):
             status, payload = await _exchange(socket, method, path, body)
@@ -28,7 +28,15 @@ async def call(
         raise ControlError(f"{method} {path} on {socket}: {exc}") from exc
     if status != 200:  # noqa: PLR2004 - OK
         raise ControlError(f"{method} {path}: {status} {payload.decode(errors='replace').strip()}")
-    answer: object = json.loads(payload) if payload.strip() else None
+    return _decoded(payload)
+
+
+def _decoded(payload: bytes) -> object:
+    """Return JSON as what it says, anything else as text."""
+    try:
+        answer: object = json.loads(payload)
+    except ValueError:
+        return payload.decode(errors="replace")
     return answer
 
 

@@ -7,8 +7,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -62,8 +62,8 @@ class LabConfig:
     """What the socket may do: admin, operator or user."""
     log_to: str | None = None
     """Datagram socket or host:port for the log; none is written without it."""
-    sockets: tuple[str, ...] = field(default=())
-    """More ``stats socket`` lines, such as one with TLS."""
+    more: tuple[str, ...] = ()
+    """Lines at the end, such as a section of its own."""
 
 
 def pair(blue: str, green: str, *, name: str = "api_backend", algorithm: str = "roundrobin") -> LabBackend:
@@ -138,11 +138,11 @@ class LabHaproxy:
                 cwd=self.folder,
             )
         _CHILDREN.append(child)
-        self.wait_ready(seconds)
+        self._wait_for_worker(frozenset(), seconds, lambda: child.poll() is not None)
 
     def wait_ready(self, seconds: float = 5.0) -> int:
         """Wait until the runtime API answers; return the worker's pid."""
-        return self._wait_for_worker(frozenset(), seconds)
+        return self._wait_for_worker(frozenset(), seconds, lambda: False)
 
     def reload(self, config: LabConfig | None = None, seconds: float = 5.0) -> int:
         """Have the master start a new worker, which has new counters and the configuration's weights.
@@ -157,7 +157,7 @@ class LabHaproxy:
             self.config = config
             self.prepare()
         send(master, signal.SIGUSR2)
-        return self._wait_for_worker(frozenset({before}), seconds)
+        return self._wait_for_worker(frozenset({before}), seconds, lambda: not is_alive(master))
 
     def restart(self) -> None:
         """End it at once, as a crash would, and start it again."""
@@ -213,13 +213,15 @@ class LabHaproxy:
             and os.fsencode(self.config_file) in _command_line(entry)
         )
 
-    def _wait_for_worker(self, former: frozenset[int | None], seconds: float) -> int:
+    def _wait_for_worker(
+        self, former: frozenset[int | None], seconds: float, has_ended: Callable[[], bool]
+    ) -> int:
         deadline = time.monotonic() + seconds
         while True:
             pid = self.worker_pid()
             if pid is not None and pid not in former:
                 return pid
-            if time.monotonic() > deadline or not self.processes():
+            if time.monotonic() > deadline or has_ended():
                 raise HaproxyError(f"HAProxy in {self.folder} is not ready:\n{self._tail()}")
             time.sleep(0.01)
 
@@ -251,14 +253,15 @@ def _reap() -> None:
 def _render(haproxy: LabHaproxy) -> str:
     """Return the configuration: platform.md's load balancer, with checks that are quick enough for a lab."""
     config, switch = haproxy.config, haproxy.maintenance_map
+    identity = _identity()
+    owner = " ".join(f"{word} {name}" for word, name in identity)
     lines = [
         "# Written by the lab; what is changed here is lost at the next start.",
         "global",
         "    nbthread 1",
         "    maxconn 4000",
-        *_identity(),
-        f"    stats socket {haproxy.socket} mode 660 level {config.level} expose-fd listeners",
-        *[f"    stats socket {line}" for line in config.sockets],
+        *[f"    {word} {name}" for word, name in identity],
+        f"    stats socket {haproxy.socket} mode 660 {owner} level {config.level} expose-fd listeners",
         "    hard-stop-after 5s",
         *([f"    server-state-file {haproxy.state_file}"] if config.loads_state_file else []),
         *([f"    log {config.log_to} len 2048 format raw local0"] if config.log_to else []),
@@ -286,7 +289,7 @@ def _render(haproxy: LabHaproxy) -> str:
             "    stats enable",
             "    stats uri /",
         ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *config.more]) + "\n"
 
 
 def _backend_lines(backend: LabBackend, check_ms: int) -> Sequence[str]:
@@ -306,8 +309,8 @@ def _server_line(server: LabServer, checked: str) -> str:
     )
 
 
-def _identity() -> Sequence[str]:
+def _identity() -> Sequence[tuple[str, str]]:
     """Give up root after binding, where Debian's user exists; the folder is open to it."""
     if os.geteuid() != 0 or _USER not in {entry.pw_name for entry in pwd.getpwall()}:
         return ()
-    return f"    user {_USER}", f"    group {_USER}"
+    return ("user", _USER), ("group", _USER)

@@ -1,6 +1,7 @@
 """Bringing a lab up: number, folder, files, then one part after the other."""
 
 import contextlib
+import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -52,7 +53,7 @@ def prepare(options: Options, say: Callable[[str], None]) -> tuple[Lab, int]:
 
 
 def write_files(lab: Lab, services: int | None) -> None:
-    """Put the example into the lab's addresses: all of it beside, what is wanted into the watched directory."""
+    """Translate the example to the lab's addresses: all of it beside, what is wanted into desired.d."""
     documents = read_example(EXAMPLE)
     for path, text in texts(EXAMPLE, documents).items():
         target = lab.example / path
@@ -133,7 +134,8 @@ def answers(socket: Path, path: str) -> bool:
 def bring_up(options: Options, *, daemon: bool, say: Callable[[str], None]) -> Lab:
     """Start a whole lab; if a part does not start, end all others and raise."""
     lab, lock = prepare(options, say)
-    with contextlib.ExitStack() as undo:
+    with contextlib.ExitStack() as always, contextlib.ExitStack() as undo:
+        always.callback(os.close, lock)  # the parts have it too
         undo.callback(lab.parts.end_all)
         start_platform(lab, options, lock, say)
         if daemon:

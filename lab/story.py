@@ -43,10 +43,11 @@ class Story:
             self._print(f"{elapsed if number == 0 else '':{_INDENT}}{line}".rstrip())
 
     def quote(self, text: str) -> None:
-        """Show what a program printed, as it stands, cut where a line is longer than the screen."""
+        """Show what a program printed, as it stands; a line that is too long goes on below."""
         for line in text.rstrip("\n").splitlines():
-            shown = line if len(line) <= _WIDTH - _INDENT - 2 else line[: _WIDTH - _INDENT - 3] + "…"
-            self._print(" " * _INDENT + self._paint(_DIM, f"│ {shown}"))
+            room = _WIDTH - _INDENT - 2
+            for part in [line] if len(line) <= room else textwrap.wrap(line, room, subsequent_indent="    "):
+                self._print(f"{'':{_INDENT}}" + self._paint(_DIM, f"│ {part}".rstrip()))
 
     def claim(self, text: str, seen: str, *, holds: bool) -> None:
         """Take down a claim for the table, and say so at once if it does not hold."""

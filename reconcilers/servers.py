@@ -1,7 +1,7 @@
 """HAProxy's servers as seen and as asked, and the safe order of commands between the two: pure."""
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -51,8 +51,6 @@ class Server:
     """Weight in the configuration."""
     admin: int
     health: Health
-    is_initial: bool = False
-    """Its state is as old as the process: nobody changed it since."""
 
     @property
     def state(self) -> ServerState:
@@ -70,13 +68,6 @@ class Server:
     def takes_traffic(self) -> bool:
         """Whether new clients are sent to it."""
         return self.share > 0 and self.health is not Health.DOWN
-
-    @property
-    def is_trusted(self) -> bool:
-        """Whether it may carry the traffic alone. Right after a reload nobody was checked, and all are."""
-        return self.health in {Health.UP, Health.UNCHECKED} or (
-            self.health is Health.DOUBTFUL and self.is_initial
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +201,18 @@ class _Move:
 
 
 def arrange(
-    node: Node, backend_name: str, wishes: Mapping[str, Wish], *, endpoint: str, origin: Origin | None
+    node: Node,
+    backend_name: str,
+    wishes: Mapping[str, Wish],
+    *,
+    endpoint: str,
+    origin: Origin | None,
+    trusts_unchecked: bool,
 ) -> Arranged:
     """Return the commands that fulfil *wishes* on *node*: what raises first, then what lowers.
 
-    Nobody's traffic ends before another server that HAProxy holds for healthy has weight.
+    Nobody's traffic ends before another server that HAProxy holds for healthy has weight. *trusts_unchecked*:
+    all was as asked when last seen, so that a server without a check yet is one that a reload made so.
     """
     backend = node.find(backend_name)
     if backend is None:
@@ -227,7 +225,9 @@ def arrange(
     problem = _problem(node, backend, needed) if needed else None
     if problem is not None:
         return Arranged(problem=problem)
-    kept = [] if any(_carries(move) for move in moves) else [move for move in needed if move.silences]
+    trusted = {Health.UP, Health.UNCHECKED} | ({Health.DOUBTFUL} if trusts_unchecked else set())
+    carries = any(_carries(move, trusted) for move in moves)
+    kept = [] if carries else [move for move in needed if move.silences]
     if kept and not any(move.share for move in moves):
         names = " and ".join(f"{backend_name}/{move.server.name}" for move in kept)
         return Arranged(problem=("NoTraffic", f"nobody would be left on {node.name} beside {names}"))
@@ -241,11 +241,10 @@ def _move(server: Server, wish: Wish) -> _Move:
     return _Move(server, weight, server.state if wish.state is None else wish.state)
 
 
-def _carries(move: _Move) -> bool:
+def _carries(move: _Move, trusted: Collection[Health]) -> bool:
     """Whether the server has traffic once all that raises is done, and may have it alone."""
-    server = move.server
     # In maintenance nothing is checked: it must be seen open first.
-    return move.share > 0 and server.state is not ServerState.MAINT and server.is_trusted
+    return move.share > 0 and move.server.state is not ServerState.MAINT and move.server.health in trusted
 
 
 def _waiting(node: Node, backend: str, moves: Sequence[_Move], kept: Sequence[_Move]) -> str | None:

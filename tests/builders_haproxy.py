@@ -141,7 +141,10 @@ class Desk:
                 )
                 self.state = advance(self.state, operation)
         old = self.state.objects[key]
-        self.put(replace(old, status=plan.status or old.status, observed_generation=old.generation))
+        self.put(replace(old, status=plan.status or old.status))
+        said = verdict(plan, ConditionType.READY)
+        waits = bool(plan.steps or plan.waiting or plan.blocked)
+        self.mark_ready(key, ready=not waits and (said is None or said.status is Truth.TRUE))
 
     def mark_ready(self, key: Key, *, ready: bool = True, reason: str = "AsAsked") -> None:
         """Say of an object that its own reconciler found it Ready, or not."""

@@ -25,6 +25,13 @@ def free_address() -> str:
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
+class _QuietServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A health check that HAProxy breaks off is no news."""
+
+
 class App:
     """Answers every GET with its name: 200 while it is healthy, else 500."""
 
@@ -46,8 +53,7 @@ class App:
 
         self.name = name
         self.is_healthy = True
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _QuietServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
@@ -91,6 +97,7 @@ class Site:
 def a_site() -> Iterator[Site]:
     """Give a site in a short folder of its own; UNIX socket paths are short."""
     folder = Path(tempfile.mkdtemp(prefix="psa-ha-", dir="/tmp"))
+    folder.chmod(0o755)  # HAProxy's worker is another user
     site = Site(folder, App("blue"), App("green"))
     try:
         yield site

@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import quote, urlencode
 
-from daemon.cli.failures import CommandError, DeniedError, Exit, NotFoundError, UnreachableError
+from daemon.cli.failures import CommandError, DeniedError, NotFoundError, RefusedError, UnreachableError
 
 ANSWER_S: Final = 10.0
 """How long an answer may take."""
@@ -114,7 +114,7 @@ class Stream:
         self._answer = answer
         self._deadline = deadline
 
-    def __enter__(self) -> "Stream":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -173,7 +173,7 @@ def unreachable(path: Path, exc: OSError | http.client.HTTPException, timeout_s:
         return UnreachableError(f"no daemon: there is no socket {path}", hint)
     if isinstance(exc, ConnectionRefusedError):
         return UnreachableError(f"{path}: nobody listens any more", "systemctl start psa-reconciler")
-    return UnreachableError(f"{path}: {exc or type(exc).__name__}")
+    return UnreachableError(f"{path}: {type(exc).__name__} {exc}")
 
 
 def _understood(path: Path, status: int, raw: bytes) -> Any:
@@ -195,6 +195,6 @@ def _understood(path: Path, status: int, raw: bytes) -> Any:
         case http.HTTPStatus.FORBIDDEN:
             raise DeniedError(message, hint)
         case http.HTTPStatus.BAD_REQUEST:
-            raise CommandError(message, hint, Exit.USAGE)
+            raise RefusedError(message, hint)
         case _:
             raise CommandError(message, hint)

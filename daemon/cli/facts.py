@@ -9,7 +9,7 @@ from daemon.cli.failures import CommandError
 
 Fact = TypeVar("Fact")
 #: Control characters in a message of some server must not steer the reader's terminal.
-_CONTROLS: Final = {code: " " for code in (*range(0x20), *range(0x7F, 0xA0))}
+_CONTROLS: Final = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), " ")
 _CONTROLS_OF_A_TEXT: Final = {code: blank for code, blank in _CONTROLS.items() if code != ord("\n")}
 
 
@@ -77,7 +77,7 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What would be done about one object, and what stands in the way; reasons are None where nothing does."""
+    """What would be done about one object, and what is in the way; reasons are None where nothing is."""
 
     key: str
     steps: tuple[PlannedStep, ...]

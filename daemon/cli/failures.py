@@ -21,12 +21,13 @@ class Exit(IntEnum):
 
 
 class CommandError(click.ClickException):
-    """The command ends here with this code; *hint* is what to do about it."""
+    """The command ends here; *hint* is what to do about it."""
 
-    def __init__(self, message: str, hint: str | None = None, code: int = Exit.FAILED) -> None:
+    exit_code = Exit.FAILED
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
-        self.exit_code = code
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print message and hint on stderr."""
@@ -35,39 +36,46 @@ class CommandError(click.ClickException):
             click.echo(f"  {self.hint}", file=file, err=True)
 
 
+class RefusedError(CommandError):
+    """The daemon does not understand what is asked, or the caller chose something that cannot be."""
+
+    exit_code = Exit.USAGE
+
+
 class NotFoundError(CommandError):
     """There is no such object."""
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message, hint, Exit.NOT_FOUND)
+    exit_code = Exit.NOT_FOUND
 
 
 class UnreachableError(CommandError):
     """Nobody answers at the socket."""
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message, hint, Exit.UNREACHABLE)
+    exit_code = Exit.UNREACHABLE
 
 
 class DeniedError(CommandError):
     """The caller may not do this."""
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message, hint, Exit.DENIED)
+    exit_code = Exit.DENIED
 
 
 class TimedOutError(CommandError):
     """What was waited for did not come."""
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message, hint, Exit.TIMED_OUT)
+    exit_code = Exit.TIMED_OUT
+
+
+class ComparisonError(CommandError):
+    """Nothing could be compared: diff and plan have one code for all that may go wrong."""
+
+    exit_code = Exit.USAGE
 
 
 @contextlib.contextmanager
-def every_failure_is(code: int) -> Iterator[None]:
-    """Let each CommandError of the block end with *code*: diff and plan have one code for all of them."""
+def compared() -> Iterator[None]:
+    """Turn each CommandError of the block into a ComparisonError."""
     try:
         yield
     except CommandError as exc:
-        exc.exit_code = code
-        raise
+        raise ComparisonError(exc.message, exc.hint) from exc

@@ -9,6 +9,7 @@ import click
 
 from daemon.cli.screen import Screen
 from daemon.cli.session import Session, reaches_daemon, socket_from_environment
+from daemon.sources.nearest import nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,15 @@ class LazyGroup(click.Group):
         module, _, attribute = entry.where.partition(":")
         found: click.Command = getattr(importlib.import_module(f"daemon.cli.{module}"), attribute)
         return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command of the first argument, or say which one may be meant."""
+        if args and args[0] not in ENTRIES and not args[0].startswith("-"):
+            close = nearest(args[0], ENTRIES)
+            ctx.fail(f"there is no command {args[0]}" + (f": did you mean {close}?" if close else ""))
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections."""

@@ -23,7 +23,7 @@ def kind_named(word: str) -> str | None:
 
 
 def key_named(word: str) -> str | None:
-    """Return ``Kind/name`` for a word of that form, None for another form; raise NotFoundError for the kind."""
+    """Return ``Kind/name`` for a word of that form, None for another form; raise NotFoundError."""
     kind, slash, name = word.partition("/")
     if not slash:
         return None
@@ -51,6 +51,15 @@ def selected(words: Sequence[str], objects: Sequence[Thing]) -> tuple[Thing, ...
                 raise unknown(f"{kind}/{name}" if kind else name, objects)
             chosen[found.key] = found
     return tuple(sorted(chosen.values(), key=lambda found: (found.kind, found.name)))
+
+
+def means(words: Sequence[str], found: Thing) -> bool:
+    """Whether *words* choose this object; what they do not know is no error here."""
+    for kind, names in _groups(words):
+        keys = {f"{kind}/{name}" if kind else key_named(name) or f"{found.kind}/{name}" for name in names}
+        if found.key in keys or (kind == found.kind and not names):
+            return True
+    return not words
 
 
 def _groups(words: Sequence[str]) -> list[tuple[str | None, list[str]]]:

@@ -26,7 +26,7 @@ def moment(at: datetime | None) -> str:
     return "" if at is None else at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-class Span(click.ParamType):
+class Span(click.ParamType[float]):
     """A duration such as 500ms, 60s or 5m; its value is in seconds."""
 
     name = "duration"

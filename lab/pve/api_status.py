@@ -9,7 +9,7 @@ from lab.pve.state import Container
 
 
 def _row(call: Call, container: Container) -> dict[str, Json]:
-    world, node = call.world, call.world.nodes[container.node]
+    node = call.world.nodes[container.node]
     cpus = statd.cpus(container, node)
     row: dict[str, Json] = dict(statd.counters(container, call.now))
     row |= {

@@ -9,8 +9,8 @@ from lab.pve.message import Json
 # compared by type only: measured figures, secrets, identifiers that a run invents
 BY_SHAPE: Final = frozenset({
     "digest", "pid", "pstart", "starttime", "endtime", "uptime", "cpu", "mem", "disk", "used", "avail",
-    "free", "ticket", "CSRFPreventionToken", "ssl_fingerprint", "snaptime", "ctime", "loadavg", "kversion", "flags",
-    "mhz", "cpuinfo", "current-kernel", "used_fraction", "wait", "idle", "total", "available",
+    "free", "ticket", "CSRFPreventionToken", "ssl_fingerprint", "snaptime", "ctime", "loadavg", "kversion",
+    "flags", "mhz", "cpuinfo", "current-kernel", "used_fraction", "wait", "idle", "total", "available",
 })  # fmt: skip
 UNORDERED: Final = frozenset({"content"})
 ROW_KEYS: Final = ("key", "upid", "id", "vmid", "volid", "subdir", "storage", "name", "n", "node")

@@ -30,7 +30,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Slow:
-    """Answer late."""
+    """Answer so many simulated seconds late (times the time scale)."""
 
     seconds: float
     method: str = ".*"
@@ -126,7 +126,7 @@ class Lock:
 
 @dataclass(frozen=True, slots=True)
 class Flock:
-    """Hold the lock file of a container for so long from now."""
+    """Hold the lock file of a container for so many simulated seconds from now."""
 
     vmid: int
     seconds: float = 3600.0

@@ -49,7 +49,14 @@ def _arranged(balancer: Resource[LoadBalancerSpec], node: Node) -> Iterable[Arra
     for name, asked in balancer.spec.backends.items():
         wishes = {server: Wish(wish.weight, wish.state) for server, wish in asked.servers.items()}
         origin = balancer.where(f"spec.backends.{name}")
-        yield arrange(node, name, wishes, endpoint=balancer.spec.endpoint, origin=origin)
+        yield arrange(
+            node,
+            name,
+            wishes,
+            endpoint=balancer.spec.endpoint,
+            origin=origin,
+            trusts_unchecked=balancer.is_ready(),
+        )
 
 
 def _is_stale(file: StateFile) -> bool:

@@ -40,6 +40,9 @@ class Child:
     says: str
     """Its reason for not being ready, or of being degraded; without anything that moves by itself."""
     is_degraded: bool = False
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    is_current: bool = False
+    """Not orphaned, and with the service's own labels and place in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,6 @@ class SlotChild(Child):
 
     spec: ContainerSpec = field(kw_only=True)
     version: str | None = field(kw_only=True)
-    annotations: Mapping[str, str] = field(kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

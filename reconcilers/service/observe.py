@@ -27,11 +27,13 @@ async def observe_service(client: ServiceClient, service: Resource[ServiceSpec],
     for color in Color:
         found = children.get(Key("Container", f"{name}-{color.value}"))
         if found is not None and isinstance(found.spec, ContainerSpec):
-            slots[color] = _slot(found, found.spec)
+            slots[color] = _slot(service, found, found.spec)
     split = children.get(Key("TrafficSplit", name))
     return SeenService(
         slots=slots,
-        split=_split(split, split.spec) if split and isinstance(split.spec, TrafficSplitSpec) else None,
+        split=_split(service, split, split.spec)
+        if split is not None and isinstance(split.spec, TrafficSplitSpec)
+        else None,
         servers=await _servers(client, service.spec, backend) if backend is not None else None,
     )
 
@@ -72,21 +74,35 @@ def _evidence(server: Server) -> Evidence:
     return Evidence.UNDECIDED if server.health is Health.DOUBTFUL else Evidence.LIVE
 
 
-def _slot(child: AnyResource, spec: ContainerSpec) -> SlotChild:
+def _slot(service: Resource[ServiceSpec], child: AnyResource, spec: ContainerSpec) -> SlotChild:
     return SlotChild(
         is_ready=child.is_ready(),
         says=_says(child, ConditionType.READY),
+        annotations=child.annotations,
+        is_current=_is_current(service, child),
         spec=spec,
         version=child.annotations.get(VERSION),
-        annotations=child.annotations,
     )
 
 
-def _split(child: AnyResource, spec: TrafficSplitSpec) -> SplitChild:
+def _is_current(service: Resource[ServiceSpec], child: AnyResource) -> bool:
+    """Whether the engine would change nothing of it, if it were declared with the spec that it has."""
+    same_place = (child.origin, child.lines) == (service.origin, service.lines)
+    return same_place and child.labels == service.labels and child.orphaned_since is None
+
+
+def _split(service: Resource[ServiceSpec], child: AnyResource, spec: TrafficSplitSpec) -> SplitChild:
     degraded = child.condition(ConditionType.DEGRADED)
     is_degraded = degraded is not None and degraded.status is Truth.TRUE
     kind = ConditionType.READY if not child.is_ready() else ConditionType.DEGRADED
-    return SplitChild(child.is_ready(), _says(child, kind), is_degraded, spec=spec)
+    return SplitChild(
+        is_ready=child.is_ready(),
+        says=_says(child, kind),
+        is_degraded=is_degraded,
+        annotations=child.annotations,
+        is_current=_is_current(service, child),
+        spec=spec,
+    )
 
 
 def _says(child: AnyResource, kind: ConditionType) -> str:

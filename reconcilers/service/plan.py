@@ -20,6 +20,7 @@ from reconcilers.service.model import (
     SeenServers,
     SeenService,
     SlotChild,
+    SplitChild,
     server_name,
 )
 
@@ -54,7 +55,7 @@ def plan_service(service: Resource[ServiceSpec], seen: SeenService, _now: dateti
     split = _split(service, seen, live)
     versions = {color.value: each.annotations[VERSION] for color, each in containers.items()}
     return Plan(
-        writes=(*containers.values(), *([split] if split else []), *_notes(service.spec, live)),
+        writes=(*_declared(seen, containers, split), *_notes(service.spec, live)),
         verdicts=tuple(_verdicts(service, seen, live, containers)),
         status=ServiceStatus(live=live.color.value if live.color else None, versions=versions),
         recheck_after=_SOON if live.waiting or live.blocked or live.nobody else None,
@@ -182,6 +183,26 @@ def _split(service: Resource[ServiceSpec], seen: SeenService, live: _Live) -> De
         green=shares[Color.GREEN],
     )
     return Declare(Key("TrafficSplit", service.key.name), split, service.labels, {SERVICE: service.key.name})
+
+
+def _declared(
+    seen: SeenService, containers: Mapping[Color, Declare], split: Declare | None
+) -> tuple[Declare, ...]:
+    """Return all children, or nothing if each is as it shall be.
+
+    What was seen may be old when it is written: declaring the split's weights again for no reason would undo
+    what a release has written in between.
+    """
+    pairs = [(seen.slots.get(color), containers.get(color)) for color in Color] + [(seen.split, split)]
+    if all(_is_same(child, declare) for child, declare in pairs):
+        return ()
+    return tuple(declare for _, declare in pairs if declare is not None)
+
+
+def _is_same(child: SlotChild | SplitChild | None, declare: Declare | None) -> bool:
+    if child is None or declare is None:
+        return child is None and declare is None
+    return child.is_current and (child.spec, child.annotations) == (declare.spec, declare.annotations)
 
 
 def _kept_or_first(spec: ServiceSpec, seen: SeenService, live: _Live, color: Color) -> ServerShare:

@@ -101,7 +101,14 @@ def _arranged(split: Resource[TrafficSplitSpec], node: Node) -> Arranged:
     spec = split.spec
     wishes = {share.server: Wish(share.weight, share.state) for share in shares(spec)}
     origin = split.where("spec.backend")
-    return arrange(node, spec.backend, wishes, endpoint=spec.endpoint, origin=origin)
+    return arrange(
+        node,
+        spec.backend,
+        wishes,
+        endpoint=spec.endpoint,
+        origin=origin,
+        trusts_unchecked=split.is_ready(),
+    )
 
 
 def _serves(spec: TrafficSplitSpec, node: Node) -> bool:

@@ -110,7 +110,7 @@ class HaproxyTransport:
         states = await self._ask(socket, f"show servers state {backend or ''}".strip(), str)
         # 6: backends (2) and servers (4), whatever their number (-1).
         stat = await self._ask(socket, f"show stat {backend or -1} 6 -1", str)
-        found = read_backends(states, stat, process)
+        found = read_backends(states, stat)
         return Node(
             name=self._names[socket],
             socket=socket,
@@ -195,4 +195,7 @@ def _words(exc: OSError) -> str:
         return "nobody listens there"
     if isinstance(exc, PermissionError):
         return "the daemon's user may not open it"
+    if isinstance(exc, ssl.SSLError) and exc.reason == "WRONG_VERSION_NUMBER":
+        # Measured with 2.6.12: it takes the words, warns of nothing, and speaks plain text.
+        return "it does not speak TLS; `ssl` on a `stats socket` has no effect, a `listen` before it has"
     return exc.strerror or str(exc) or type(exc).__name__

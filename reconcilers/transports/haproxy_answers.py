@@ -21,8 +21,6 @@ _REFUSALS: Final = (
     ("Absolute weight can only be", "WeightRefused"),
     ("Unknown command", "CommandUnknown"),
 )
-#: Seconds by which HAProxy's own clocks may differ when they mean the same moment.
-_ROUNDING_S: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,6 @@ class StatRow:
     proxy: str
     name: str
     algorithm: str
-    changed_s: int | None
     rise: int | None
     fall: int | None
     health: int | None
@@ -99,7 +96,6 @@ def _stat_row(row: Mapping[str, str]) -> StatRow:
         proxy=row["pxname"],
         name=row["svname"],
         algorithm=row["algo"],
-        changed_s=number("lastchg"),
         rise=number("check_rise"),
         fall=number("check_fall"),
         health=number("check_health"),
@@ -120,7 +116,7 @@ def read_states(text: str) -> tuple[Mapping[str, str], ...]:
     return tuple(dict(zip(columns, row, strict=True)) for row in rows)
 
 
-def read_backends(states: str, stat: str, process: Process) -> tuple[Backend, ...]:
+def read_backends(states: str, stat: str) -> tuple[Backend, ...]:
     """Join ``show servers state`` (what is set) and ``show stat`` (what works) to backends."""
     rows = {(row.proxy, row.name): row for row in read_stat(stat)}
     found: dict[str, list[Server]] = {name: [] for name, kind in rows if kind == "BACKEND"}
@@ -129,12 +125,12 @@ def read_backends(states: str, stat: str, process: Process) -> tuple[Backend, ..
             row = rows.get((state["be_name"], state["srv_name"]))
             # Only what both answers have: a reload between the two is seen whole at the next look.
             if row is not None and state["be_name"] in found:
-                found[state["be_name"]].append(_server(state, row, process))
+                found[state["be_name"]].append(_server(state, row))
     algorithms = {name: rows[name, "BACKEND"].algorithm for name in found}
     return tuple(Backend(name, algorithms[name], tuple(servers)) for name, servers in found.items())
 
 
-def _server(state: Mapping[str, str], row: StatRow, process: Process) -> Server:
+def _server(state: Mapping[str, str], row: StatRow) -> Server:
     is_up = state["srv_op_state"] != "0"
     return Server(
         name=state["srv_name"],
@@ -143,7 +139,6 @@ def _server(state: Mapping[str, str], row: StatRow, process: Process) -> Server:
         initial_weight=int(state["srv_iweight"]),
         admin=int(state["srv_admin_state"]),
         health=_health(row) if is_up else Health.DOWN,
-        is_initial=row.changed_s is not None and row.changed_s + _ROUNDING_S >= process.uptime_s,
     )
 
 

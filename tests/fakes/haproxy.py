@@ -64,7 +64,7 @@ class FakeNode:
             for each in backend.servers:
                 admin = (FORCED_MAINT | CONFIGURED_MAINT if each.is_disabled else 0) | each.inherited
                 weight = each.weight
-                server = Server(each.name, each.address, weight, weight, admin, Health.DOWN, is_initial=True)
+                server = Server(each.name, each.address, weight, weight, admin, Health.DOWN)
                 self.state[backend.name, each.name] = _opened(each, server)
 
     def check(self) -> None:
@@ -73,8 +73,7 @@ class FakeNode:
             server = self.state[backend.name, each.name]
             if each.is_checked and server.state is not ServerState.MAINT:
                 health = Health.UP if each.is_alive else Health.DOWN
-                is_initial = server.is_initial and health is server.health
-                self.state[backend.name, each.name] = replace(server, health=health, is_initial=is_initial)
+                self.state[backend.name, each.name] = replace(server, health=health)
         self.uptime_s += 1
 
     def _configured(self) -> list[tuple[FakeBackend, FakeServer]]:
@@ -170,7 +169,7 @@ class FakeHaproxy:
         node, configured = self._admitted(endpoint, socket, backend, server)
         before, old = node.carriers(backend), node.state[backend, server]
         kept = old.admin & ~(FORCED_MAINT | FORCED_DRAIN)
-        new = replace(old, admin=kept | _BITS[state], is_initial=False)
+        new = replace(old, admin=kept | _BITS[state])
         if new.state is ServerState.MAINT:
             new = replace(new, health=Health.DOWN)
         elif old.state is ServerState.MAINT:

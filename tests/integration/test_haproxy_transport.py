@@ -219,38 +219,43 @@ async def test_an_endless_answer_ends_at_the_deadline_or_at_its_size(site: Site)
             await writer.drain()
 
     async with a_babbler(site.folder / "babble.sock", give) as address:
-        with pytest.raises(TransientError, match="more than|no answer within"):
+        with pytest.raises(TransientError, match=r"more than|no answer within"):
             await HaproxyTransport("edge", [address]).look("api_backend")
 
 
 def a_certificate(folder: Path, name: str) -> tuple[Path, Path]:
     """Return a certificate for 127.0.0.1, and the same with its key."""
     certificate, key, both = (folder / f"{name}.{end}" for end in ("crt", "key", "pem"))
-    subprocess.run(
-        [
-            "/usr/bin/openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-        ]
-        + ["-keyout", key, "-out", certificate, "-days", "2", "-subj", f"/CN={name}"]
-        + ["-addext", "subjectAltName=IP:127.0.0.1"],
-        check=True,
-        capture_output=True,
-    )
+    kind = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+    ]
+    subject = f"-subj /CN={name} -addext subjectAltName=IP:127.0.0.1".split()
+    argv = ["/usr/bin/openssl", *kind, *subject, "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(argv, check=True, capture_output=True)
     both.write_text(certificate.read_text() + key.read_text())
     return certificate, both
 
 
-async def test_a_tls_socket_is_used_like_a_local_one_if_its_certificate_is_known(site: Site) -> None:
+async def test_a_tls_listener_is_used_like_a_local_socket_if_its_certificate_is_known(site: Site) -> None:
     certificate, both = a_certificate(site.folder, "ours")
     other, _ = a_certificate(site.folder, "other")
     address = free_address()
-    haproxy = site.start(sockets=(f"ipv4@{address} level admin ssl crt {both}",))
+    socket = site.folder / "0" / "admin.sock"
+    listen = (
+        "listen tls",
+        "    mode tcp",
+        f"    bind {address} ssl crt {both}",
+        f"    server cli unix@{socket}",
+    )
+    haproxy = site.start(more=listen)
     transport = HaproxyTransport("edge", [f"tls://{address}"], ca_file=certificate)
     node = the_node(await transport.look("api_backend"))
     assert node.pid == haproxy.worker_pid()
@@ -259,6 +264,17 @@ async def test_a_tls_socket_is_used_like_a_local_one_if_its_certificate_is_known
     stranger = HaproxyTransport("edge", [f"tls://{address}"], ca_file=other)
     with pytest.raises(TransientError, match="cannot connect"):
         await stranger.look("api_backend")
+
+
+async def test_a_listener_that_speaks_plain_text_is_never_talked_to(site: Site) -> None:
+    certificate, both = a_certificate(site.folder, "ours")
+    address = free_address()
+    plain = f"    stats socket ipv4@{address} level admin ssl crt {both}"
+    haproxy = site.start(more=("global", plain))
+    transport = HaproxyTransport("edge", [f"tls://{address}"], ca_file=certificate)
+    with pytest.raises(NotSentError, match="does not speak TLS"):
+        await transport.set_weight(transport.sockets[0], "api_backend", "green", 9)
+    assert haproxy.ask("get weight api_backend/green").startswith("100 ")
 
 
 @pytest.mark.parametrize(

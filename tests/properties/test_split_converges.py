@@ -46,9 +46,7 @@ def a_world(found: list[tuple[Found, Found]], *, checks_at_each_look: bool) -> F
     for node, servers in zip(haproxy.nodes, found, strict=True):
         for configured, each in zip(node.backends[0].servers, servers, strict=True):
             configured.is_alive = each.is_alive
-            node.change(
-                "api_backend", configured.name, weight=each.weight, admin=each.admin, is_initial=False
-            )
+            node.change("api_backend", configured.name, weight=each.weight, admin=each.admin)
             if node.state["api_backend", configured.name].state is ServerState.MAINT:
                 node.change("api_backend", configured.name, health=Health.DOWN)
         node.check()

@@ -9,7 +9,8 @@ from daemon.sources.scalars import NumberError, Scalar, resolve
     "text",
     [
         "no", "yes", "on", "off", "y", "NO", "22:30", "1:30", "010", "0777", "-010", "00.5", "2026-11-24",
-        "1_000", "0b101", "0o8", "0xg", "1.2.3", "12e", "e3", ".", "-", "+", "--1", "1e", "0x", "<<", "TrUe", "nULL",
+        "1_000", "0b101", "0o8", "0xg", "1.2.3", "12e", "e3", ".", "-", "+", "--1", "1e", "0x", "<<", "TrUe",
+        "nULL",
     ],
 )  # fmt: skip
 def test_what_looks_like_text_stays_text(text: str) -> None:

@@ -105,14 +105,31 @@ async def test_the_live_colour_keeps_its_traffic_while_the_wanted_one_is_down(li
     assert haproxy.nodes[0].carriers("api_backend") == {live}
 
 
-async def test_right_after_a_reload_an_unchecked_server_is_trusted_like_the_other() -> None:
+async def test_after_a_reload_a_server_that_was_well_before_need_not_be_checked_first() -> None:
+    # With platform.md's checks every 10 s the wrong colour would have traffic for seconds.
     haproxy = FakeHaproxy(a_backend(), checks_at_each_look=False)
     desk = a_desk(haproxy)
     split = desk.put(a_split_to("blue"))
+    await desk.until_quiet(split.key)
     haproxy.reload()
     plan = await desk.one_pass(split.key)
     assert plan.waiting is None
     assert len(plan.steps) == 2
+
+
+async def test_after_a_reload_a_server_that_was_not_well_before_must_pass_a_check_first() -> None:
+    haproxy = FakeHaproxy(a_backend())
+    desk = a_desk(haproxy)
+    split = desk.put(a_split_to("blue"))
+    await desk.until_quiet(split.key)
+    haproxy.nodes[0].backends[0].servers[0].is_alive = False
+    await desk.one_pass(split.key)
+    haproxy.checks_at_each_look = False
+    haproxy.reload()
+    plan = await desk.one_pass(split.key)
+    assert plan.steps == ()
+    assert plan.waiting == "api_backend/green keeps its traffic on edge: blue has not passed a check yet"
+    assert haproxy.nodes[0].carriers("api_backend") == {"green"}
 
 
 async def test_a_hand_edited_weight_is_put_back() -> None:

@@ -1,0 +1,57 @@
+"""psactl diff."""
+
+from collections.abc import Sequence
+
+import click
+
+from daemon.cli.documents import data_option, document
+from daemon.cli.facts import Planned, PlannedStep, plans, understood
+from daemon.cli.failures import compared
+from daemon.cli.planning import ask, closing, obstacles, outcome
+from daemon.cli.screen import Screen, Tone
+from daemon.cli.session import reaches_daemon, session
+
+
+@click.command(short_help="Show which fields are not as asked.")
+@click.argument("words", metavar="[KIND | KIND/NAME | NAME]...", nargs=-1)
+@data_option
+@reaches_daemon
+@click.pass_context
+def diff(ctx: click.Context, words: tuple[str, ...], form: str | None) -> None:
+    """Compare the real things with the files, field by field. Nothing is changed.
+
+    Exit code 0: no difference; 1: differences, or something waits or is blocked; 2: an error.
+    """
+    here = session()
+    with compared():
+        here.warn_of_observe_mode()
+        answer = ask(here, words)
+        found = understood(plans, answer)
+    if form is not None:
+        click.echo(document(answer, form))
+    else:
+        click.echo("\n".join(told(found, here.out)))
+    ctx.exit(outcome(found))
+
+
+def told(found: Sequence[Planned], screen: Screen) -> list[str]:
+    """Return the differences of each object, and a line that sums them up."""
+    lines, count = [], 0
+    for planned in found:
+        fields = [_field(step, screen) for step in planned.steps]
+        count += sum(max(len(step.changes), 1) for step in planned.steps)
+        said = [line for step in fields for line in step] + obstacles(planned, screen)
+        lines += [screen.paint(planned.key, Tone.TITLE), *said] if said else []
+    total = closing(found, count, "difference")
+    return [*lines, *([""] if lines else []), screen.say(Tone.PLAIN, total)]
+
+
+def _field(step: PlannedStep, screen: Screen) -> list[str]:
+    """Return a line a field; a step that changes no field is told by its sentence."""
+    where = f"  ({step.origin})" if step.origin else ""
+    said = [f"{change.path.removeprefix('spec.')}: {change.old} → {change.new}" for change in step.changes]
+    lines = []
+    for text in said or [step.summary]:
+        first, *rest = screen.wrap(f"{text}{where}", 4)
+        lines += [f"  {first}", *(f"    {line}" for line in rest)]
+    return lines

@@ -1,0 +1,127 @@
+"""psactl doctor."""
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import click
+
+from daemon.cli.facts import DaemonStatus
+from daemon.cli.failures import CommandError, Exit
+from daemon.cli.planning import counted
+from daemon.cli.screen import Tone
+from daemon.cli.session import Session, reaches_daemon, session
+
+_ROOTS: Final = ("crds", "daemon", "metrics", "reconcilers")
+_STATE: Final = "/var/lib/psa-reconciler"
+_LEAST_MIB: Final = 256
+"""The database stays below 50 MiB; a full disk stops the daemon from noting what it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was checked; *remedy* is what to do where it is not well."""
+
+    tone: Tone
+    text: str
+    remedy: str = ""
+
+
+@click.command(short_help="Check what the daemon needs, with remedies.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    default=_STATE,
+    envvar="PSA_STATE",
+    show_default=True,
+    help="The daemon's state directory.",
+)
+@reaches_daemon
+@click.pass_context
+def doctor(ctx: click.Context, state: Path) -> None:
+    """Check what the daemon needs. Each ✖ has its remedy; exit code 1 if there is one."""
+    here = session()
+    checks = [*_roots(Path(__file__).parents[2]), _space(state), *_daemon(here)]
+    for check in checks:
+        click.echo(here.out.say(check.tone, check.text))
+        if check.remedy:
+            click.echo(here.out.say(Tone.PLAIN, f"→ {check.remedy}", "  "))
+    ctx.exit(Exit.FAILED if any(check.tone is Tone.BAD for check in checks) else Exit.OK)
+
+
+def _roots(home: Path) -> Iterator[Check]:
+    """Check that our generic package names are ours (ADR 0001)."""
+    for root in _ROOTS:
+        spec = importlib.util.find_spec(root)
+        found = Path(spec.origin).parents[1] if spec is not None and spec.origin else None
+        if found != home:
+            where = f"comes from {found}, not from {home}" if found else "is missing"
+            yield Check(Tone.BAD, f"import root {root} {where}", f"remove the other package named {root}")
+            return
+    yield Check(Tone.GOOD, f"import roots {', '.join(_ROOTS)} are ours, in {home}")
+
+
+def _space(state: Path) -> Check:
+    try:
+        found = os.statvfs(state)
+    except OSError as exc:
+        remedy = "systemctl start psa-reconciler makes it; elsewhere: --state DIR or PSA_STATE"
+        return Check(Tone.BAD, f"state directory {state}: {exc.strerror}", remedy)
+    free = found.f_bavail * found.f_frsize >> 20
+    text = f"state directory {state}: {free} MiB free"
+    if free < _LEAST_MIB:
+        return Check(Tone.BAD, text, f"free at least {_LEAST_MIB} MiB: df -h {state}")
+    if found.f_files and not found.f_favail:
+        return Check(Tone.BAD, f"state directory {state}: no inode free", f"delete files: df -i {state}")
+    return Check(Tone.GOOD, text)
+
+
+def _daemon(here: Session) -> Iterator[Check]:
+    try:
+        status = here.status()
+    except CommandError as exc:
+        yield Check(Tone.BAD, exc.message, exc.hint or "journalctl -u psa-reconciler")
+        return
+    yield Check(Tone.GOOD, f"the daemon answers at {here.socket}, version {status.version}")
+    yield _mode(status)
+    yield from _source(status)
+    for each in status.endpoints:
+        yield _endpoint(each.name, each.system, is_up=each.up)
+    yield _objects(status)
+
+
+def _mode(status: DaemonStatus) -> Check:
+    if status.mode == "Observe":
+        return Check(Tone.HELD, f"mode {status.mode_text}", "psactl mode Enforce, or mode in the settings")
+    return Check(Tone.GOOD, f"mode {status.mode_text}")
+
+
+def _source(status: DaemonStatus) -> Iterator[Check]:
+    if not status.source_healthy:
+        remedy = "make it readable again; until then the last good objects stay in force"
+        yield Check(Tone.BAD, f"watched directory: {status.source_message or 'not read'}", remedy)
+        return
+    if not status.problems:
+        yield Check(Tone.GOOD, f"watched directory: {counted(status.files, 'file')}, no problem")
+    for problem in status.problems:
+        text = f"{problem.file}:{problem.line}: {problem.message}"
+        yield Check(Tone.BAD, text, "psactl status shows the place; psactl validate FILE checks a new one")
+
+
+def _endpoint(name: str, system: str, *, is_up: bool | None) -> Check:
+    if is_up is None:
+        return Check(Tone.BUSY, f"endpoint {name} ({system}) was not asked yet")
+    if is_up:
+        return Check(Tone.GOOD, f"endpoint {name} ({system}) answers")
+    remedy = "psactl events and journalctl -u psa-reconciler say why; its address is in the settings"
+    return Check(Tone.BAD, f"endpoint {name} ({system}) does not answer", remedy)
+
+
+def _objects(status: DaemonStatus) -> Check:
+    text = f"objects: {status.ready} of {status.total} ready"
+    if status.ready < status.total:
+        return Check(Tone.BUSY, text, "psactl get shows which, psactl describe why")
+    return Check(Tone.GOOD, text)

@@ -1,0 +1,80 @@
+"""The table of each kind's objects."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from daemon.cli.facts import Thing
+from daemon.cli.screen import Screen, Tone
+from daemon.cli.spans import age
+from daemon.cli.states import state_of
+from daemon.cli.table import Cell, table
+
+_Columns = Mapping[str, Callable[[Thing], str]]
+
+
+def listing(objects: Sequence[Thing], screen: Screen, now: datetime, *, is_wide: bool) -> list[str]:
+    """Return a table a kind, with an empty line between them."""
+    lines: list[str] = []
+    for kind in sorted({found.kind for found in objects}):
+        chosen = [found for found in objects if found.kind == kind]
+        lines += [""] if lines else []
+        lines += _of_one_kind(kind, chosen, screen, now, is_wide=is_wide)
+    return lines
+
+
+def _of_one_kind(
+    kind: str, objects: Sequence[Thing], screen: Screen, now: datetime, *, is_wide: bool
+) -> list[str]:
+    own = _OF_KIND.get(kind, {})
+    extra = _WIDE if is_wide else {}
+    headings = [kind.upper(), "STATE", "FOR", *own, *extra, "MESSAGE"]
+    rows = []
+    for found in objects:
+        state = state_of(found)
+        facts = [Cell(column(found)) for column in (*own.values(), *extra.values())]
+        first = [Cell(found.name), Cell(state.word, state.tone), Cell(age(state.since, now))]
+        rows.append([*first, *facts, Cell(state.message, Tone.FAINT)])
+    return table(headings, rows, screen)
+
+
+def text_at(found: Thing, *path: str) -> str:
+    """Return what stands at a path of the object's JSON, empty if nothing does."""
+    value: Any = found.raw
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    if isinstance(value, list):
+        return "; ".join(map(str, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {inner}" for name, inner in value.items())
+    return "" if value is None else str(value)
+
+
+def _live(found: Thing) -> str:
+    """Return the colour that has the traffic, with its version."""
+    live = text_at(found, "status", "live")
+    return f"{live} {text_at(found, 'status', 'versions', live)}".strip()
+
+
+_OF_KIND: Final[Mapping[str, _Columns]] = {
+    "Container": {
+        "CT": lambda found: text_at(found, "spec", "ctid"),
+        "NODE": lambda found: text_at(found, "status", "node") or text_at(found, "spec", "node"),
+        "RUNS": lambda found: text_at(found, "status", "state"),
+    },
+    "Service": {"LIVE": _live},
+    "TrafficSplit": {
+        "BLUE": lambda found: text_at(found, "spec", "blue", "weight"),
+        "GREEN": lambda found: text_at(found, "spec", "green", "weight"),
+        "OBSERVED": lambda found: text_at(found, "status", "observed"),
+    },
+    "LoadBalancer": {
+        "ENDPOINT": lambda found: text_at(found, "spec", "endpoint"),
+        "NODES": lambda found: text_at(found, "status", "nodes"),
+    },
+}
+_WIDE: Final[_Columns] = {
+    "GEN": lambda found: f"{found.observed_generation}/{found.generation}",
+    "OWNER": lambda found: found.owner or "",
+    "FILE": lambda found: found.origin or "",
+}

@@ -1,0 +1,104 @@
+"""``psactl demo``: a lab, a daemon and the scenes; exit code 0 only if every claim was seen."""
+
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+
+from lab.control import ControlError
+from lab.haproxy import HaproxyError
+from lab.layout import Lab, LabError
+from lab.numbers import NoNumberError
+from lab.parts import PartError
+from lab.scenes import NotSeenError, Scenes
+from lab.start import Options, bring_up, take_down
+from lab.story import Story
+from lab.wiring import daemon_address, frontend_address
+
+_ERRORS = (NotSeenError, LabError, PartError, NoNumberError, ControlError, HaproxyError, OSError)
+
+
+def run_demo(root: Path | None, *, keep: bool) -> int:
+    """Show everything; return 0 if every claim was seen, 1 if not. *keep* leaves the lab up."""
+    story = Story()
+    folder = root if root is not None else Path(tempfile.mkdtemp(prefix="psa-demo-", dir="/tmp"))
+    folder = folder.absolute()
+    story.note("psa-reconciler: files say how a platform shall be, and it becomes and stays so.")
+    story.note("Real HAProxy, a Proxmox VE simulator, tiny applications, all on loopback.")
+    is_good = False
+    try:
+        is_good = _show(folder, story)
+    except _ERRORS as exc:
+        story.say(f"the demo cannot go on: {exc}")
+    except KeyboardInterrupt:
+        story.say("interrupted")
+    finally:
+        if (folder / "lab.json").exists():
+            lab = Lab.open(folder)
+            if keep and lab.parts.running():
+                _print_hints(lab, story)
+            else:
+                _end(folder, story, remove=is_good and root is None)
+    return 0 if is_good else 1
+
+
+def _show(folder: Path, story: Story) -> bool:
+    story.title("A platform on this machine")
+    _end_former(folder, story)
+    # With an empty directory first: it is the files that make the platform.
+    lab = bring_up(Options(folder, services=0), daemon=True, say=story.say)
+    Scenes(lab, story).play()
+    is_good = story.table()
+    story.note()
+    story.note(f"{'Everything' if is_good else 'NOT everything'} was seen, in {story.seconds:.0f} s.")
+    return is_good
+
+
+def _end_former(folder: Path, story: Story) -> None:
+    if (folder / "lab.json").exists():
+        lab, ended = take_down(folder)
+        if ended:
+            story.say(f"the lab that still ran in {lab.root} is ended ({ended} processes)")
+
+
+def _end(folder: Path, story: Story, *, remove: bool) -> None:
+    lab, _ = take_down(folder)
+    if remove:
+        lab.remove_contents()
+        folder.rmdir()
+    else:
+        story.note(f"Logs: {lab.log}")
+
+
+def _print_hints(lab: Lab, story: Story) -> None:
+    program = Path(sys.executable)
+    crm = lab.desired / "services" / "psa-crm.yaml"
+    where = shlex.quote(str(lab.root))
+    story.title("It is left running. Go on by hand")
+    for line in (
+        "The watched directory:",
+        f"  {lab.desired}",
+        "What the daemon says:",
+        f"  export PATH={program.parent}:$PATH PSA_SOCKET={lab.socket('api')}",
+        "  psactl get; psactl status; psactl events",
+        "Change a container:",
+        f"  sed -i 's/memory: 6Gi/memory: 8Gi/' {crm}",
+        "  psactl events Container/psa-crm-blue",
+        "Try a bad file:",
+        f"  echo 'kind: Contianer' >{lab.desired}/bad.yaml; psactl status",
+        f"  rm {lab.desired}/bad.yaml",
+        "More files of the platform, to copy into the watched directory:",
+        f"  {lab.example}",
+        "Break something:",
+        f"  psactl lab fault --dir {where} haproxy reload",
+        f"  psactl lab fault --dir {where} container 102",
+        "Look at it in a browser:",
+        f"  http://{frontend_address(lab)}/  users' entry",
+        f"  http://{lab.address('40.10')}:8404/  HAProxy",
+        f"  http://{daemon_address(lab)}/metrics  the daemon",
+        "Pids, sockets, logs:",
+        f"  psactl lab status --dir {where}",
+        "End it:",
+        f"  psactl lab down --dir {where}",
+    ):
+        story.note(line if not line.startswith("  ") else f"  {line}")

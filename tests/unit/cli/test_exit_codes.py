@@ -1,0 +1,168 @@
+"""Each way of failing has its own code and says what to do."""
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.builders_cli import a_condition, a_plan, a_status, a_step, an_object
+from tests.fakes.recorded_daemon import RecordedDaemon
+from tests.unit.cli.conftest import Psactl
+
+KEY = "Container/psa-redis"
+
+
+@pytest.mark.parametrize(
+    ("plan", "code"),
+    [
+        (a_plan(KEY), 0),
+        (a_plan(KEY, dependencies="waits for Container/x"), 0),
+        (a_plan(KEY, foreign="carries no stamp of ours"), 0),
+        (a_plan(KEY, a_step("start CT 103")), 1),
+        (a_plan(KEY, waiting="CT 103 is locked (backup)"), 1),
+        (a_plan(KEY, failed="task failed: no space"), 1),
+        (a_plan(KEY, blocked={"reason": "Shrink", "message": "a disk never shrinks"}), 1),
+        (a_plan(KEY, error="GET /cluster/resources: 595"), 2),
+    ],
+)
+@pytest.mark.parametrize("command", ["plan", "diff"])
+def test_plan_and_diff_say_by_code_whether_something_is_left(
+    daemon: RecordedDaemon, terminal: Psactl, command: str, plan: object, code: int
+) -> None:
+    daemon.plans = [plan]
+
+    ran = terminal(command)
+
+    assert ran.code == code
+    assert ran.out.splitlines()[-1].startswith("Nothing to do.") is (code == 0)
+
+
+@pytest.mark.parametrize(("command", "code"), [("plan", 2), ("diff", 2), ("get", 4), ("status", 4)])
+def test_without_a_daemon_psactl_says_where_it_looked(terminal: Psactl, command: str, code: int) -> None:
+    ran = terminal(command)
+
+    assert ran.code == code
+    assert "there is no socket" in ran.err
+    assert "PSA_SOCKET" in ran.err
+    assert ran.out == ""
+
+
+def test_a_socket_that_a_dead_daemon_left_is_no_daemon(terminal: Psactl, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "api.sock"))
+
+    ran = terminal("get")
+
+    assert ran.code == 4
+    assert "nobody listens any more" in ran.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root opens every socket; the denied way needs another user")
+def test_root_opens_a_closed_socket(daemon: RecordedDaemon, terminal: Psactl) -> None:
+    daemon.socket.chmod(0)
+
+    assert terminal("get").code == 0
+
+
+def test_what_needs_more_rights_is_denied_with_the_hint(daemon: RecordedDaemon, terminal: Psactl) -> None:
+    error = {
+        "code": "NotAdmin",
+        "message": "uid 1000 may not do this",
+        "hint": "root and the daemon's user may",
+    }
+    daemon.refusals["/api/v1/mode"] = (403, {"error": error})
+
+    ran = terminal("mode", "observe")
+
+    assert ran.code == 5
+    assert ran.err == "✖ uid 1000 may not do this\n  root and the daemon's user may\n"
+
+
+def test_an_object_that_is_not_there_is_not_found(daemon: RecordedDaemon, terminal: Psactl) -> None:
+    daemon.objects = [an_object(KEY)]
+
+    ran = terminal("describe", "ct/psa-rdis")
+
+    assert ran.code == 3
+    assert ran.err == "✖ there is no Container/psa-rdis\n  did you mean Container/psa-redis?\n"
+
+
+def test_an_answer_of_another_release_is_said_so(daemon: RecordedDaemon, terminal: Psactl) -> None:
+    daemon.objects = [{"kind": "Container"}]
+
+    ran = terminal("get")
+
+    assert ran.code == 1
+    assert "does not fit this psactl" in ran.err
+
+
+def test_an_answer_that_is_no_json_is_an_error(daemon: RecordedDaemon, terminal: Psactl) -> None:
+    daemon.refusals["/api/v1/objects"] = (200, b"<html>")
+
+    ran = terminal("get")
+
+    assert ran.code == 1
+    assert "no JSON" in ran.err
+
+
+def test_a_broken_daemon_fails_the_command(daemon: RecordedDaemon, terminal: Psactl) -> None:
+    daemon.refusals["/api/v1/objects"] = (
+        503,
+        {"error": {"code": "Stopping", "message": "it stops", "hint": None}},
+    )
+
+    assert terminal("get").code == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("gett",),
+        ("get", "--nonsense"),
+        ("reconcile",),
+        ("reconcile", "--all", "psa-redis"),
+        ("wait",),
+        ("wait", "--all", "--timeout", "60"),
+        ("mode", "Enforced"),
+        ("suspend", "psa-redis"),
+        ("describe", "ct"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_usage_error(
+    daemon: RecordedDaemon, terminal: Psactl, arguments: tuple[str, ...]
+) -> None:
+    daemon.objects = [an_object(KEY), an_object("Container/psa-crm")]
+
+    ran = terminal(*arguments)
+
+    assert ran.code == 2
+    assert ran.out == ""
+
+
+def test_a_misspelled_command_is_guessed(terminal: Psactl) -> None:
+    assert "did you mean describe?" in terminal("descirbe").err
+
+
+@pytest.mark.parametrize("mode", ["Enforce", "Observe"])
+@pytest.mark.parametrize("command", ["get", "plan", "diff"])
+def test_observe_mode_is_said_beside_every_answer(
+    daemon: RecordedDaemon, terminal: Psactl, command: str, mode: str
+) -> None:
+    daemon.objects = [an_object(KEY)]
+    daemon.status = a_status(mode=mode, effectiveModeText=f"{mode}, by an operator: nothing is changed")
+
+    ran = terminal(command)
+
+    assert ("nothing is changed" in ran.err) is (mode == "Observe")
+
+
+def test_data_stays_whole_and_parses(daemon: RecordedDaemon, terminal: Psactl) -> None:
+    daemon.objects = [an_object(KEY, conditions=[a_condition("Ready", "False", "X", "long " * 50)])]
+    daemon.status = a_status(mode="Observe")
+
+    assert json.loads(terminal("get", "-o", "json").out) == daemon.objects
+    assert json.loads(terminal("get", KEY, "-o", "json").out) == daemon.objects[0]
+    assert json.loads(terminal("status", "-o", "json").out) == daemon.status
+    assert "kind: Container" in terminal("get", KEY, "-o", "yaml").out
