@@ -7,19 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeGuard
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from daemon.sources.carets import Source, file_problem
+from daemon.sources.carets import Source, Spot, file_problem
 from daemon.sources.nodes import LARGEST_FILE
 from daemon.sources.snapshot import Problem
 from daemon.sources.tree import Field, Json, Node, Place, locate, parse_here
 from daemon.sources.tree import Path as Steps
-from daemon.sources.wording import PATTERNS, Complaint, describe, dotted, found, unknown
+from daemon.sources.wording import Complaint, describe, dotted, found, unknown
 
 _START: Final = Place(1, 1, 1)
+#: Steps before pydantic's name of the variant: ``endpoints``, the endpoint's name.
+_BEFORE_VARIANT: Final = 2
 
 #: What the patterns of the settings mean, beside those of the kinds.
 SENTENCES: Final[Mapping[str, str]] = MappingProxyType({
@@ -81,9 +83,10 @@ class Layers:
             _put(merged, override.path, override.value)
         return json.dumps(merged)
 
-    def complain(self, error: ErrorDetails, root: type[BaseModel]) -> Problem:
-        """Return what pydantic's *error* of the model *root* means, where the value was written."""
-        return self.problem(_complaint(error, root, self._raw(error["loc"])))
+    def complain(self, error: ErrorDetails, shape: "Shape") -> Problem:
+        """Return what pydantic's *error* means, where the value was written."""
+        path = shape.written(error["loc"])
+        return self.problem(shape.complaint(error, self._source.raw(self._place(path))))
 
     def problem(self, complaint: Complaint) -> Problem:
         """Return *complaint* with its place: a flag, a variable, or a line of the file."""
@@ -93,11 +96,98 @@ class Layers:
         place = self._place(complaint.path, name=complaint.about_name)
         return self._at(place).problem(complaint.message, *complaint.notes)
 
-    def _raw(self, path: Steps) -> str:
-        return self._source.raw(self._place(path))
-
     def _place(self, path: Steps, *, name: bool = False) -> Place:
         return locate(Field(self._node.place, self._node), path, name=name)
 
-    def _at(self, place: Place) -> "Spot":
+    def _at(self, place: Place) -> Spot:
         return self._source.spot(place)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the settings look like; ``variants`` are the models below *one_of*, by their ``type``."""
+
+    model: type[BaseModel]
+    one_of: str
+    variants: Mapping[str, type[BaseModel]]
+
+    def written(self, path: Steps) -> Steps:
+        """Return *path* as it stands in the file: without the name of the variant that pydantic puts in."""
+        return (*path[:2], *path[3:]) if self._variant(path) is not None else path
+
+    def _variant(self, path: Steps) -> type[BaseModel] | None:
+        known = len(path) > _BEFORE_VARIANT and path[0] == self.one_of
+        return self.variants.get(str(path[_BEFORE_VARIANT])) if known else None
+
+    def complaint(self, error: ErrorDetails, raw: str) -> Complaint:
+        """Return what *error* means to the writer of the file; *raw* is what stands there."""
+        path = error["loc"]
+        if error["type"] == "extra_forbidden" and len(path) == 1:
+            notes = unknown(str(path[0]), tuple(sorted(_fields(self.model))))
+            return Complaint(path, f'there is no field "{path[0]}"', notes, about_name=True)
+        special = self._special(error)
+        if special is not None:
+            return special
+        head, below, model = self._scope(path)
+        told = describe({**error, "loc": below}, model, dotted(str(head[0]), head[1:]), raw)
+        notes = tuple(_in_words(note) for note in told.notes)
+        return Complaint((*head, *told.path), told.message, notes, about_name=told.about_name)
+
+    def _scope(self, path: Steps) -> tuple[Steps, Steps, type[BaseModel]]:
+        """Return where the innermost model of its own begins, what is below it, and that model."""
+        variant = self._variant(path)
+        if variant is not None:
+            return path[:2], path[3:], variant
+        part = _fields(self.model).get(str(path[0])) if len(path) > 1 else None
+        return path[:1], path[1:], part if part is not None else self.model
+
+    def _special(self, error: ErrorDetails) -> Complaint | None:
+        """Return the complaint for errors that only settings have."""
+        path, context, value = self.written(error["loc"]), error.get("ctx", {}), error["input"]
+        where = dotted(str(path[0]), path[1:])
+        match error["type"]:
+            case "union_tag_not_found":
+                note = f"type: {' or '.join(self.variants)}"
+                return Complaint(path, f'{where}: the field "type" is missing', (note,))
+            case "union_tag_invalid":
+                tag, notes = str(context["tag"]), unknown(str(context["tag"]), tuple(self.variants))
+                return Complaint((*path, "type"), f"{where}.type: {found(tag)} is not allowed", notes)
+            case "literal_error":
+                allowed = tuple(re.findall(r"'([^']*)'", str(context["expected"])))
+                return Complaint(
+                    path, f"{where}: {found(value)} is not allowed", unknown(str(value), allowed)
+                )
+            case "path_type":
+                return Complaint(path, f"{where}: a path is needed, found {found(value)}")
+            case "value_error" if isinstance(value, list | dict):
+                return Complaint(path, f"{where}: {context['error']}")
+            case _:
+                return None
+
+
+def _fields(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
+    """Return the fields as files spell them, each with its model if it has one."""
+    return {
+        info.alias or name: info.annotation if _is_model(info.annotation) else None
+        for name, info in model.model_fields.items()
+    }
+
+
+def _is_model(annotation: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _in_words(note: str) -> str:
+    pattern = note.removeprefix("allowed: ")
+    return f"allowed: {SENTENCES[pattern]}" if pattern in SENTENCES else note
+
+
+def _put(tree: dict[str, Json], where: tuple[str, ...], value: str) -> None:
+    for name in where[:-1]:
+        inner = tree.setdefault(name, {})
+        if inner is None:
+            inner = tree[name] = {}
+        if not isinstance(inner, dict):
+            return  # what stands there is no mapping, and is refused as such
+        tree = inner
+    tree[where[-1]] = value

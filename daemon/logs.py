@@ -3,43 +3,81 @@
 import logging
 import re
 import sys
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, TextIO
 
 import structlog
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
 
+HIDDEN: Final = "(hidden)"
 _SECRET_KEYS: Final = re.compile(r"(?i)(password|secret|token|authorization|credential)")
-_SECRET_VALUES: Final = re.compile(r"(PVEAPIToken=\S+?=)[0-9a-fA-F-]{36}|(![^\s=!@]+=)[0-9a-fA-F-]{36}")
+#: The value of a Proxmox API token, behind ``user@realm!id=``.
+_SECRET_VALUES: Final = re.compile(r"(![^\s=!@]+=)[0-9a-fA-F-]{36}")
+#: A shorter text would blot out half of every line.
+_SHORTEST: Final = 8
+#: Libraries that tell more than anybody wants to read; proxmoxer logs whole answers.
 _QUIET: Final = ("proxmoxer", "urllib3", "requests", "aiohttp", "asyncio", "watchfiles")
+
+_hidden: set[str] = set()
+
+
+def hide(secret: str) -> None:
+    """Blot out *secret* wherever it appears in a log line from now on."""
+    if len(secret) >= _SHORTEST:
+        _hidden.add(secret)
+
+
+def blotted(text: str) -> str:
+    """Return *text* without what is known to be a secret, or looks like one."""
+    for secret in _hidden:
+        text = text.replace(secret, HIDDEN)
+    return _SECRET_VALUES.sub(rf"\1{HIDDEN}", text)
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Blot out what looks like a secret, by its key or by its shape."""
-    for key, value in event.items():
-        if _SECRET_KEYS.search(key):
-            event[key] = "(hidden)"
-        elif isinstance(value, str):
-            event[key] = _SECRET_VALUES.sub(lambda found: f"{found[1] or found[2]}(hidden)", value)
-    return event
+    """Blot out what looks like a secret, by its key or by its shape, however deep it lies."""
+    return {key: _blotted_field(key, value) for key, value in event.items()}
 
 
-def set_up_logs(level: str) -> None:
-    """Write lines of at least *level* to standard error."""
-    console = sys.stderr.isatty()
-    chain: list[structlog.typing.Processor] = [
+def _blotted_field(key: object, value: object) -> object:
+    return HIDDEN if isinstance(key, str) and _SECRET_KEYS.search(key) else _blotted_value(value)
+
+
+def _blotted_value(value: object) -> object:
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case Mapping():
+            return {key: _blotted_field(key, inner) for key, inner in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_blotted_value(inner) for inner in value]
+        case _:
+            return blotted(str(value))
+
+
+def set_up_logs(level: str, stream: TextIO | None = None) -> None:
+    """Write lines of at least *level* to *stream*, standard error if it is left out; libraries' lines, too."""
+    target = sys.stderr if stream is None else stream
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
-        structlog.processors.format_exc_info,
-        redact,
     ]
-    ending = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    ending = _ending(is_terminal=target.isatty())
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
-        processors=[*chain, ending],
+        processors=[*shared, *ending],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(target),
         cache_logger_on_first_use=False,
     )
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)  # noqa: TID251 - quietens the libraries' own loggers
+    _take_libraries(target, [_name_library, *shared], ending, number)
+
+
+def _ending(*, is_terminal: bool) -> list[Processor]:
+    if is_terminal:
+        # The renderer formats tracebacks itself, after us: they are made text before, so that none escapes.
+        plain = structlog.dev.ConsoleRenderer(timestamp_key="ts", exception_formatter=_nothing)
+        return [structlog.processors.format_exc_info, redact, plain]
+    order = structlog.processors.EventRenamer("event")
+    return [structlog.processors.format_exc_info, redact, order, structlog.processors.JSONRenderer()]

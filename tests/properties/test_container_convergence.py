@@ -1,6 +1,7 @@
 """Any spec, any world, a crash anywhere, failures: in the end the container is as asked, and all is quiet."""
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Final
 
@@ -110,7 +111,7 @@ async def put_there(cluster: PveCluster, container: Resource[ContainerSpec], *, 
         await asyncio.sleep(3600)
 
 
-def run(scenario: "asyncio._CoroutineLike[None]") -> None:
+def run(scenario: Coroutine[None, None, None]) -> None:
     with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
         runner.run(scenario)
 
@@ -123,7 +124,7 @@ def assert_as_asked(cluster: PveCluster, container: Resource[ContainerSpec]) -> 
     assert found.running == (container.spec.state is PowerState.RUNNING)
     assert found.ostemplate == container.spec.template
     assert found.config["rootfs"].startswith(f"{container.spec.storage}:")
-    config = parse_config({**found.config, "digest": "x"})
+    config = parse_config({**found.merged, "digest": "x"})
     assert differences(container.spec, container.key.name, container.uid, config) == ()
     if container.spec.disk is not None:
         volume = next(v for v in cluster.world.volumes if v.volid == found.config["rootfs"].split(",")[0])

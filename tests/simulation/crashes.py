@@ -16,8 +16,10 @@ from daemon.store.store import Store
 from metrics.engine import EngineMetrics
 from tests.simulation.ports import InlineExecutor, SeededRandom, VirtualClock
 
-#: Virtual seconds that a run may take until nothing moves any more; longer than "did not happen" needs.
-QUIET_S = 900.0
+#: Virtual seconds without a commit, and without an open intent, after which nothing moves any more.
+QUIET_S = 40
+#: Virtual seconds that a run may take; longer than "it did not happen" needs.
+LONGEST_S = 3600
 
 
 class Killed(BaseException):
@@ -30,6 +32,8 @@ class Killer:
 
     at: int | None = None
     points: list[str] = field(default_factory=list)
+    last: int = 0
+    """How many points there were when something moved last; the rest is steady state."""
 
     def __call__(self, point: str) -> None:
         self.points.append(point)
@@ -46,7 +50,7 @@ class Machine:
     seed: int = 1
 
     async def run(
-        self, operations: tuple[Operation, ...], killer: Killer, seconds: float = QUIET_S
+        self, operations: tuple[Operation, ...], killer: Killer, seconds: float | None = None
     ) -> State | None:
         """Start a process, declare *operations*, let it work; return what its store knows, None if it was killed."""
         clock, random = VirtualClock(), SeededRandom(self.seed)
@@ -60,12 +64,25 @@ class Machine:
             await store.commit(operations)
             async with asyncio.TaskGroup() as group:
                 running = group.create_task(controller.run())
-                await asyncio.sleep(seconds)
+                await (_wait_quiet(store, killer) if seconds is None else asyncio.sleep(seconds))
                 controller.drain()
                 await running
         except* Killed:
             killed = True
         return None if killed else store.state
+
+
+async def _wait_quiet(store: Store, killer: Killer) -> None:
+    commits, quiet_s = -1, 0
+    for _ in range(LONGEST_S):
+        await asyncio.sleep(1)
+        moved = store.commits != commits or bool(store.state.open_intents)
+        quiet_s = 0 if moved else quiet_s + 1
+        if moved:
+            commits, killer.last = store.commits, len(killer.points)
+        if quiet_s >= QUIET_S:
+            return
+    raise AssertionError(f"still moving after {LONGEST_S} virtual seconds")
 
 
 async def every_crash(
@@ -79,11 +96,11 @@ async def every_crash(
     state = await reference.run(operations, whole)
     assert state is not None
     check(reference, state, "no crash")
-    for number in range(1, len(whole.points) + 1):
+    for number in range(1, whole.last + 1):
         world = machine()
         killer = Killer(number)
         ended = await world.run(operations, killer)
         state = ended or await world.run(operations, Killer())
         assert state is not None
         check(world, state, f"killed at point {number}, {killer.points[-1]}")
-    return len(whole.points)
+    return whole.last

@@ -112,7 +112,7 @@ async def test_a_change_survives_a_crash_at_every_point_without_another_containe
     state = await reference.run((after,), whole)
     assert state is not None
     grown(reference, state, "no crash")
-    for number in range(1, len(whole.points) + 1):
+    for number in range(1, whole.last + 1):
         machine = SimulatedMachine()
         assert await machine.run((before,), Killer()) is not None
         ended = await machine.run((after,), Killer(number))
