@@ -1,4 +1,4 @@
-"""Settings as they are written: one file under PSA_* variables under flags, and where each value came from."""
+"""Settings as they are written: a file under PSA_* variables under flags, and where each value came from."""
 
 import json
 import os

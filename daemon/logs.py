@@ -56,7 +56,7 @@ def _blotted_value(value: object) -> object:
 
 
 def set_up_logs(level: str, stream: TextIO | None = None) -> None:
-    """Write lines of at least *level* to *stream*, standard error if it is left out; libraries' lines, too."""
+    """Write lines of at least *level* to *stream* (None: standard error), those of libraries among them."""
     target = sys.stderr if stream is None else stream
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -81,3 +81,25 @@ def _ending(*, is_terminal: bool) -> list[Processor]:
         return [structlog.processors.format_exc_info, redact, plain]
     order = structlog.processors.EventRenamer("event")
     return [structlog.processors.format_exc_info, redact, order, structlog.processors.JSONRenderer()]
+
+
+def _nothing(_stream: TextIO, _error: structlog.typing.ExcInfo) -> None:
+    """Print no traceback: it is text in the event already."""
+
+
+def _name_library(logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event["library"] = getattr(logger, "name", "unknown")
+    return event
+
+
+def _take_libraries(target: TextIO, shared: list[Processor], ending: list[Processor], level: int) -> None:
+    """Send what libraries log through the same processors; the talkative ones only from WARNING on."""
+    chain = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending]
+    formatter = structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=chain)
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()  # noqa: TID251 - the libraries own loggers
+    root.handlers = [handler]
+    root.setLevel(level)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))  # noqa: TID251 - the same

@@ -2,28 +2,64 @@
 
 import os
 import re
-from collections.abc import Mapping
+import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal
 
-import yaml
-from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from crds.meta import EndpointName, Mode, Model
+from daemon.layers import Layers, Override, Shape
+from daemon.logs import blotted, hide
+from daemon.sources.snapshot import Problem
+from daemon.sources.wording import Complaint
 
-DEFAULT_FILE = Path("/etc/psa-reconciler/config.yaml")
+DEFAULT_FILE: Final = Path("/etc/psa-reconciler/config.yaml")
+#: Longer paths do not fit into the kernel's address of a UNIX socket.
+_LONGEST_SOCKET: Final = 107
+_LARGEST_PORT: Final = 65535
+_LARGEST_TOKEN: Final = 1024
 
 UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 
 
 class SettingsError(Exception):
-    """The settings cannot be used; the text has a line for each thing that is wrong."""
+    """The settings cannot be used; the text has a paragraph for each thing that is wrong."""
 
 
 def _absolute(path: Path) -> Path:
     if not path.is_absolute():
         raise ValueError("an absolute path is needed")
     return path
+
+
+def _short_enough(path: Path) -> Path:
+    size = len(os.fsencode(path))
+    if size > _LONGEST_SOCKET:
+        raise ValueError(f"the path has {size} bytes: a socket's may have {_LONGEST_SOCKET}")
+    return path
+
+
+def _with_port(address: str) -> str:
+    port = int(address.rpartition(":")[2])
+    if port > _LARGEST_PORT:
+        raise ValueError(f"there is no port {port}: {_LARGEST_PORT} is the last one")
+    return address
+
+
+def _all_different(values: tuple[str, ...]) -> tuple[str, ...]:
+    twice = sorted({value for value in values if values.count(value) > 1})
+    if twice:
+        raise ValueError(f"{twice[0]} stands here twice")
+    return values
 
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
@@ -43,11 +79,13 @@ class SourceSettings(Model):
 class ApiSettings(Model):
     """Where the daemon answers."""
 
-    socket: AbsolutePath = Path("/run/psa-reconciler/api.sock")
+    socket: Annotated[AbsolutePath, AfterValidator(_short_enough)] = Path("/run/psa-reconciler/api.sock")
     """UNIX socket of psactl; whoever may open it may operate the daemon."""
     group: UserName = "psa"
     """Group that may open the socket, if the machine has it."""
-    listen: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F.:\[\]]+:\d{1,5}$")] = "127.0.0.1:9633"
+    listen: Annotated[
+        str, StringConstraints(pattern=r"^[0-9a-fA-F.:\[\]]+:\d{1,5}$"), AfterValidator(_with_port)
+    ] = "127.0.0.1:9633"
     """Address and port of metrics, health and the reading API."""
 
 
@@ -56,7 +94,9 @@ class ProxmoxEndpoint(Model):
 
     type: Literal["proxmox"]
     urls: Annotated[
-        tuple[Annotated[str, StringConstraints(pattern=r"^https://[^/\s]+$")], ...], Field(min_length=1)
+        tuple[Annotated[str, StringConstraints(pattern=r"^https://[^/\s]+$")], ...],
+        Field(min_length=1),
+        AfterValidator(_all_different),
     ]
     """API of each node, https://host:8006; they are tried in this order."""
     token_file: AbsolutePath
@@ -68,20 +108,41 @@ class ProxmoxEndpoint(Model):
     ca_file: AbsolutePath | None = None
     """Certificate of the CA; the system's own ones if it is left out."""
 
+    @field_validator("ca_file")
+    @classmethod
+    def _trusts_one_way(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        if path is not None and info.data.get("fingerprint") is not None:
+            raise ValueError("a certificate is trusted by its fingerprint or by its CA: leave one out")
+        return path
+
     def token(self) -> str:
-        """Return the token; raise SettingsError where the file is missing, open to others or no token."""
-        try:
-            mode = self.token_file.stat().st_mode & 0o777
-            text = self.token_file.read_text("ascii").strip()
-        except (OSError, UnicodeDecodeError) as exc:
-            raise SettingsError(f"{self.token_file}: the token cannot be read: {exc}") from None
-        if mode & 0o077:
-            raise SettingsError(
-                f"{self.token_file}: mode {mode:03o} lets others read it: chmod 600 {self.token_file}"
-            )
+        """Return the token; raise SettingsError where the file is missing, open to others or no token.
+
+        From then on no log line shows its secret part.
+        """
+        text = _only_ours(self.token_file)
         if not re.fullmatch(r"[^\s@!=]+@[^\s@!=]+![^\s@!=]+=[0-9a-fA-F-]{36}", text):
             raise SettingsError(f"{self.token_file}: not of the form user@realm!tokenid=UUID")
+        hide(text.partition("=")[2])
         return text
+
+
+def _only_ours(path: Path) -> str:
+    """Return the text of a small file that only its owner can read."""
+    try:
+        # Without O_NONBLOCK a FIFO in its place would hold the start for ever.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 - a descriptor
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise SettingsError(f"{path}: the token cannot be read: not a regular file")
+            if found.st_mode & 0o077:
+                mode = f"{found.st_mode & 0o777:03o}"
+                raise SettingsError(f"{path}: mode {mode} lets others at the token: chmod 600 {path}")
+            return file.read(_LARGEST_TOKEN).decode("ascii").strip()
+    except OSError as exc:
+        raise SettingsError(f"{path}: the token cannot be read: {exc.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: not of the form user@realm!tokenid=UUID") from None
 
 
 class HaproxyEndpoint(Model):
@@ -91,6 +152,7 @@ class HaproxyEndpoint(Model):
     sockets: Annotated[
         tuple[Annotated[str, StringConstraints(pattern=r"^(unix:///\S+|tls://[^/\s]+:\d{1,5})$")], ...],
         Field(min_length=1),
+        AfterValidator(_all_different),
     ]
     """Runtime API of each node, level admin: unix:///path or tls://host:port."""
     server_state_files: tuple[AbsolutePath, ...] = ()
@@ -98,11 +160,13 @@ class HaproxyEndpoint(Model):
     ca_file: AbsolutePath | None = None
     """Certificate of the CA of tls:// sockets."""
 
-    @model_validator(mode="after")
-    def _has_a_file_a_socket(self) -> Self:
-        if self.server_state_files and len(self.server_state_files) != len(self.sockets):
-            raise ValueError("serverStateFiles needs one file a socket, or none")
-        return self
+    @field_validator("server_state_files")
+    @classmethod
+    def _has_a_file_a_socket(cls, files: tuple[Path, ...], info: ValidationInfo) -> tuple[Path, ...]:
+        sockets = len(info.data.get("sockets", files))
+        if files and len(files) != sockets:
+            raise ValueError(f"{len(files)} for {sockets} sockets: one file a socket is needed, or none")
+        return files
 
 
 Endpoint = Annotated[ProxmoxEndpoint | HaproxyEndpoint, Field(discriminator="type")]
@@ -130,7 +194,7 @@ class Settings(Model):
 
 
 #: Flag and variable of each setting that may stand outside the file: ``--state``, ``PSA_STATE``.
-OVERRIDES: Mapping[str, tuple[str, ...]] = {
+OVERRIDES: Final[Mapping[str, tuple[str, ...]]] = {
     "desired": ("source", "directory"),
     "state": ("state",),
     "socket": ("api", "socket"),
@@ -138,56 +202,54 @@ OVERRIDES: Mapping[str, tuple[str, ...]] = {
     "mode": ("mode",),
     "log-level": ("log", "level"),
 }
+_SHAPE: Final = Shape(Settings, "endpoints", {"proxmox": ProxmoxEndpoint, "haproxy": HaproxyEndpoint})
 
 
 def load_settings(path: Path, flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
     """Read the file at *path*, lay variables and flags over it, and return the settings.
 
-    The default file may be missing where flags are given. Raises SettingsError.
+    The default file may be missing where flags or variables are given. Raises SettingsError with all that is
+    wrong, tokens included.
     """
-    tree = _read(path) if path.exists() or not flags or path != DEFAULT_FILE else {}
-    for name, where in OVERRIDES.items():
-        value = flags.get(name, environ.get(f"PSA_{name.upper().replace('-', '_')}"))
-        if value is not None:
-            _put(tree, where, value)
+    overrides = _overrides(flags, environ)
+    layers = Layers.read(path, overrides, may_be_missing=bool(overrides) and path == DEFAULT_FILE)
+    if layers.problems:
+        raise _refused(layers.problems)
     try:
-        settings = Settings.model_validate(tree, by_alias=True, by_name=False)
+        # As JSON and strict, as the files of the watched directory: "yes" is no truth value, "2" no number.
+        settings = Settings.model_validate_json(layers.json(), strict=True, by_alias=True, by_name=False)
     except ValidationError as exc:
-        raise SettingsError(_texts(path, exc)) from None
-    for endpoint in settings.endpoints.values():
-        if isinstance(endpoint, ProxmoxEndpoint):
-            endpoint.token()
+        raise _refused([layers.complain(error, _SHAPE) for error in exc.errors(include_url=False)]) from None
+    problems = [layers.problem(complaint) for complaint in _token_complaints(settings)]
+    if problems:
+        raise _refused(problems)
     return settings
 
 
-def _read(path: Path) -> dict[str, object]:
-    try:
-        tree = yaml.load(path.read_text("utf-8"), yaml.CSafeLoader)
-    except OSError as exc:
-        raise SettingsError(f"{path}: cannot be read: {os.strerror(exc.errno or 0)}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as exc:
-        raise SettingsError(f"{path}: error: {exc}") from None
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise SettingsError(f"{path}:1:1: error: fields are needed here, such as `endpoints:`")
-    return tree
+def _overrides(flags: Mapping[str, str], environ: Mapping[str, str]) -> list[Override]:
+    found = []
+    for name, where in OVERRIDES.items():
+        variable = f"PSA_{name.upper().replace('-', '_')}"
+        if name in flags:
+            found.append(Override(f"--{name}", where, flags[name]))
+        elif variable in environ:
+            found.append(Override(variable, where, environ[variable]))
+    return found
 
 
-def _put(tree: dict[str, object], where: tuple[str, ...], value: str) -> None:
-    for name in where[:-1]:
-        inner = tree.setdefault(name, {})
-        if not isinstance(inner, dict):
-            return
-        tree = inner
-    tree[where[-1]] = value
+def _token_complaints(settings: Settings) -> list[Complaint]:
+    complaints = []
+    for name, endpoint in settings.endpoints.items():
+        if isinstance(endpoint, ProxmoxEndpoint):
+            try:
+                endpoint.token()
+            except SettingsError as exc:
+                path = ("endpoints", name, "tokenFile")
+                complaints.append(Complaint(path, f"endpoints.{name}.tokenFile: {exc}"))
+    return complaints
 
 
-def _texts(path: Path, errors: ValidationError) -> str:
-    lines = []
-    for error in errors.errors(include_url=False):
-        where = ".".join(str(part) for part in error["loc"])
-        lines.append(
-            f"{path}: error: {where}: {error['msg'].removeprefix('Value error, ')}, found {error['input']!r}"
-        )
-    return "\n".join(lines)
+def _refused(problems: Sequence[Problem]) -> SettingsError:
+    """Return one error with all texts; a secret that somebody wrote into the wrong place is not repeated."""
+    ordered = sorted(problems, key=lambda problem: (problem.line, problem.column))
+    return SettingsError(blotted("\n".join(problem.rendered for problem in ordered)))

@@ -156,6 +156,7 @@ class LabHaproxy:
         if config is not None:
             self.config = config
             self.prepare()
+        self._wait_listening(master, seconds)
         send(master, signal.SIGUSR2)
         return self._wait_for_worker(frozenset({before}), seconds, lambda: not is_alive(master))
 
@@ -225,6 +226,14 @@ class LabHaproxy:
                 raise HaproxyError(f"HAProxy in {self.folder} is not ready:\n{self._tail()}")
             time.sleep(0.01)
 
+    def _wait_listening(self, master: Process, seconds: float) -> None:
+        """Wait until the master heeds signals: one that comes as it starts is lost without a trace."""
+        deadline = time.monotonic() + seconds
+        while not _catches(master, signal.SIGCHLD):
+            if time.monotonic() > deadline or not is_alive(master):
+                raise HaproxyError(f"the master in {self.folder} does not listen:\n{self._tail()}")
+            time.sleep(0.005)
+
     def _wait_gone(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while left := [process for process in self.processes() if is_alive(process)]:
@@ -244,6 +253,16 @@ def _command_line(entry: Path) -> list[bytes]:
         return (entry / "cmdline").read_bytes().split(b"\0")
     except OSError:
         return []
+
+
+def _catches(process: Process, number: signal.Signals) -> bool:
+    """Whether a process handles a signal; the master registers SIGCHLD last of all."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except OSError:
+        return False
+    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
 
 
 def _reap() -> None:

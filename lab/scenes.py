@@ -144,8 +144,8 @@ class Scenes:
         before = sight.containers()[_TICKETS_CT].started_at
         call_now(self._lab.socket("pve"), "POST", f"/container/{_TICKETS_CT}/stop-by-hand")
         story.say(
-            f"psa-tickets' container, CT {_TICKETS_CT}, is stopped on its node (it is looked at every {_POLL},"
-            " by default every 60 s)"
+            f"psa-tickets' container, CT {_TICKETS_CT}, is stopped on its node (it is looked at every"
+            f" {_POLL}, by default every 60 s)"
         )
         seconds = self._within(lambda: sight.containers()[_TICKETS_CT].started_at not in {None, before})
         story.say(f"it runs again after {_text(seconds)}")

@@ -40,7 +40,7 @@ def told(found: Sequence[Planned], screen: Screen) -> list[str]:
     for planned in found:
         fields = [_field(step, screen) for step in planned.steps]
         count += sum(max(len(step.changes), 1) for step in planned.steps)
-        said = [line for step in fields for line in step] + obstacles(planned, screen)
+        said = [line for step in fields for line in step] + obstacles(planned, screen, tells_verbs=True)
         lines += [screen.paint(planned.key, Tone.TITLE), *said] if said else []
     total = closing(found, count, "difference")
     return [*lines, *([""] if lines else []), screen.say(Tone.PLAIN, total)]

@@ -50,7 +50,7 @@ def told_of_one(planned: Planned, screen: Screen, number: int = 0) -> tuple[list
     for step in planned.steps:
         number += 1
         lines += _sentence(step, number, screen)
-    return [*lines, *obstacles(planned, screen)], number
+    return [*lines, *obstacles(planned, screen, tells_verbs=False)], number
 
 
 def _sentence(step: PlannedStep, number: int, screen: Screen) -> list[str]:

@@ -17,8 +17,9 @@ def ask(here: Session, words: Sequence[str]) -> Any:
     return here.client.post("plan", {"objects": names}, PLAN_S)
 
 
-def obstacles(found: Planned, screen: Screen) -> list[str]:
-    """Return a line for each thing that stands in the way of an object."""
+def obstacles(found: Planned, screen: Screen, *, tells_verbs: bool) -> list[str]:
+    """Return a line for each thing in the way of an object, a missing verb only if *tells_verbs*."""
+    hold = None if found.held_reason == "NotAllowed" and not tells_verbs else _hold(found)
     said = [
         (found.error, Tone.BAD, "cannot be looked at: "),
         (found.failed, Tone.BAD, "failed, will be tried again: "),
@@ -26,7 +27,7 @@ def obstacles(found: Planned, screen: Screen) -> list[str]:
         (found.waiting, Tone.BUSY, "waiting: "),
         (found.foreign, Tone.HELD, "not ours: "),
         (found.dependencies if found.steps else None, Tone.BUSY, "waiting: "),
-        (_hold(found), Tone.HELD, "held: "),
+        (hold, Tone.HELD, "held: "),
     ]
     return [screen.say(tone, f"{head}{text}", "  ") for text, tone, head in said if text]
 

@@ -58,5 +58,5 @@ def endpoint_said(each: EndpointState) -> tuple[Tone, str]:
         return Tone.BUSY, f"endpoint   {each.name} ({each.system}): not asked yet"
     if each.up:
         return Tone.GOOD, f"endpoint   {each.name} ({each.system}): answers"
-    kept = "; ordinary looks are kept away until it does" if each.breaker_open else ""
+    kept = "; looked at less often" if each.breaker_open else ""
     return Tone.BAD, f"endpoint   {each.name} ({each.system}): does not answer{kept}"

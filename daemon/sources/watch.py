@@ -26,6 +26,8 @@ QUIET_S: Final = 0.1
 LONGEST_S: Final = 1.0
 #: How long the truth may differ from what the hints say.
 RESCAN_S: Final = 60.0
+#: Timers may ring this much early; waiting for the rest would spin.
+_TIMER_S: Final = 0.001
 #: A hint comes this long after the last change at the earliest.
 _HINT_LAG_S: Final = STEP_MS / 1000
 
@@ -87,7 +89,7 @@ class DirectorySource:
         while not self._requested:
             quiet = self._last_hint + QUIET_S - _HINT_LAG_S
             due = min(quiet, self._first_hint + LONGEST_S, self._rescan_at)
-            if self._clock.monotonic() >= due:
+            if self._clock.monotonic() >= due - _TIMER_S:
                 return
             await self._wake_at(due)
 

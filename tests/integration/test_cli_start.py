@@ -29,7 +29,7 @@ def psactl(
     *arguments: str, options: tuple[str, ...] = (), cwd: Path = ROOT, **environ: str
 ) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, *options, "-c", CODE, *arguments],
+        [sys.executable, "-P", *options, "-c", CODE, *arguments],
         capture_output=True,
         text=True,
         timeout=60,
@@ -108,7 +108,7 @@ def test_a_narrow_terminal_cuts_and_a_pipe_does_not(daemon: RecordedDaemon) -> N
 
 
 def test_a_terminal_without_utf_8_is_no_error(daemon: RecordedDaemon) -> None:
-    ran = psactl("get", PSA_SOCKET=str(daemon.socket), PYTHONIOENCODING="ascii")
+    ran = psactl("get", PSA_SOCKET=str(daemon.socket), PYTHONIOENCODING="latin-1")
 
     assert ran.returncode == 0
     assert "? Ready" in ran.stdout

@@ -1,11 +1,16 @@
 """The settings file: what is taken, what is refused and with which words."""
 
+import os
+import re
 from pathlib import Path
 
 import pytest
 
 from crds.meta import Mode
-from daemon.settings import ProxmoxEndpoint, SettingsError, load_settings
+from daemon.layers import SENTENCES
+from daemon.logs import blotted
+from daemon.settings import OVERRIDES, ProxmoxEndpoint, Settings, SettingsError, load_settings
+from daemon.sources.wording import PATTERNS
 
 TOKEN = "psa@pve!daemon=12345678-1234-1234-1234-123456789abc"
 
@@ -23,11 +28,18 @@ def a_file(folder: Path, text: str) -> Path:
     return path
 
 
-def with_proxmox(folder: Path, token: Path) -> Path:
+def with_proxmox(folder: Path, token: Path, more: str = "") -> Path:
     return a_file(
         folder,
-        f"endpoints:\n  pve: {{type: proxmox, urls: ['https://pve1:8006'], tokenFile: {token}}}\n",
+        f"endpoints:\n  pve: {{type: proxmox, urls: ['https://pve1:8006'], tokenFile: {token}{more}}}\n",
     )
+
+
+def refusal(path: Path, flags: dict[str, str] | None = None, environ: dict[str, str] | None = None) -> str:
+    """Return what is said about settings that cannot be used, with the folder's name taken out."""
+    with pytest.raises(SettingsError) as refused:
+        load_settings(path, flags or {}, environ or {})
+    return str(refused.value).replace(f"{path.parent}/", "")
 
 
 def test_flags_win_over_variables_and_those_over_the_file(tmp_path: Path) -> None:
@@ -40,6 +52,25 @@ def test_flags_win_over_variables_and_those_over_the_file(tmp_path: Path) -> Non
     assert settings.api.listen == "127.0.0.1:1"
 
 
+@pytest.mark.parametrize("name", OVERRIDES)
+def test_every_flag_has_its_variable_and_reaches_its_setting(tmp_path: Path, name: str) -> None:
+    value = {"mode": "Observe", "listen": "127.0.0.1:7", "log-level": "debug"}.get(name, f"/by/{name}")
+    for flags, environ in (({name: value}, {}), ({}, {f"PSA_{name.upper().replace('-', '_')}": value})):
+        settings: object = load_settings(a_file(tmp_path, ""), flags, environ)
+        for step in OVERRIDES[name]:
+            settings = getattr(settings, step)
+        assert str(getattr(settings, "value", settings)) == value
+
+
+def test_an_empty_group_in_the_file_does_not_hide_a_variable(tmp_path: Path) -> None:
+    settings = load_settings(a_file(tmp_path, "source:\n"), {}, {"PSA_DESIRED": "/desired"})
+    assert settings.source.directory == Path("/desired")
+
+
+def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
+    assert load_settings(a_file(tmp_path, "# nothing yet\n"), {}, {}) == Settings()
+
+
 def test_the_token_is_read_from_its_own_file(tmp_path: Path) -> None:
     settings = load_settings(with_proxmox(tmp_path, a_token(tmp_path)), {}, {})
     endpoint = settings.endpoints["pve"]
@@ -48,49 +79,185 @@ def test_the_token_is_read_from_its_own_file(tmp_path: Path) -> None:
     assert TOKEN not in repr(settings)
 
 
-def test_a_token_that_others_can_read_is_refused_with_the_remedy(tmp_path: Path) -> None:
-    token = a_token(tmp_path, mode=0o640)
-    with pytest.raises(SettingsError, match=f"chmod 600 {token}"):
-        load_settings(with_proxmox(tmp_path, token), {}, {})
+def test_no_log_line_shows_a_token_that_was_read(tmp_path: Path) -> None:
+    secret = "fedcba98-4321-4321-4321-cba987654321"
+    load_settings(with_proxmox(tmp_path, a_token(tmp_path, f"psa@pve!x={secret}")), {}, {})
+    assert secret not in blotted(f"somebody's server repeats {secret} in its answer")
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o644])
+def test_a_token_that_others_can_reach_is_refused_with_the_remedy(tmp_path: Path, mode: int) -> None:
+    token = a_token(tmp_path, mode=mode)
+    text = refusal(with_proxmox(tmp_path, token))
+    assert "config.yaml:2:" in text
+    assert f"endpoints.pve.tokenFile: pve.token: mode {mode:03o}" in text
+    assert "chmod 600 pve.token" in text
 
 
 def test_something_that_is_no_token_is_refused_without_being_shown(tmp_path: Path) -> None:
-    token = a_token(tmp_path, text="hunter2")
-    with pytest.raises(SettingsError, match="user@realm!tokenid=UUID") as refused:
-        load_settings(with_proxmox(tmp_path, token), {}, {})
-    assert "hunter2" not in str(refused.value)
+    text = refusal(with_proxmox(tmp_path, a_token(tmp_path, text="hunter2")))
+    assert "user@realm!tokenid=UUID" in text
+    assert "hunter2" not in text
+
+
+def test_a_token_in_the_place_of_its_file_is_refused_without_being_repeated(tmp_path: Path) -> None:
+    text = refusal(with_proxmox(tmp_path, Path(f'"{TOKEN}"')))
+    assert "an absolute path is needed" in text
+    assert "12345678" not in text
+
+
+def test_a_pipe_in_the_place_of_the_token_does_not_hold_the_start(tmp_path: Path) -> None:
+    token = tmp_path / "pve.token"
+    os.mkfifo(token, 0o600)
+    assert "not a regular file" in refusal(with_proxmox(tmp_path, token))
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "told"),
     [
-        ("moed: Enforce\n", "moed"),
-        ("mode: Off\n", "mode"),
-        ("state: relative/path\n", "absolute path"),
-        ("endpoints: {edge: {type: haproxy, sockets: ['tcp://x:1']}}\n", "sockets"),
         (
-            "endpoints: {e: {type: haproxy, sockets: ['unix:///a', 'unix:///b'], serverStateFiles: [/c]}}\n",
-            "one file a socket",
+            "log:\n  levle: debug\n",
+            """\
+config.yaml:2:3: error: log: there is no field "levle"
+  2 |   levle: debug
+    |   ^^^^^
+    = did you mean "level"?
+    = allowed: level""",
         ),
-        ("endpoints: {x: {type: cisco}}\n", "cisco"),
-        ("- a list\n", "fields are needed"),
-        ("mode: [\n", "error"),
+        (
+            "moed: Enforce\n",
+            """\
+config.yaml:1:1: error: there is no field "moed"
+  1 | moed: Enforce
+    | ^^^^
+    = did you mean "mode"?
+    = allowed: api, endpoints, log, mode, source, state""",
+        ),
+        (
+            "mode: enforce\n",
+            """\
+config.yaml:1:7: error: mode: "enforce" is not allowed
+  1 | mode: enforce
+    |       ^^^^^^^
+    = did you mean "Enforce"?
+    = allowed: Enforce, Observe""",
+        ),
+        (
+            "mode: Enforce\nmode: Observe\n",
+            """\
+config.yaml:2:1: error: "mode" stands here twice, for the first time in line 1
+  2 | mode: Observe
+    | ^^^^
+    = remove one of the two""",
+        ),
+        (
+            "endpoints:\n  x: {type: haprxy}\n",
+            """\
+config.yaml:2:13: error: endpoints.x.type: "haprxy" is not allowed
+  2 |   x: {type: haprxy}
+    |             ^^^^^^
+    = did you mean "haproxy"?
+    = allowed: proxmox, haproxy""",
+        ),
+        (
+            "endpoints:\n  x: {}\n",
+            """\
+config.yaml:2:3: error: endpoints.x: the field "type" is missing
+  2 |   x: {}
+    |   ^
+    = type: proxmox or haproxy""",
+        ),
+        (
+            "endpoints:\n  edge:\n    type: haproxy\n    socket: [unix:///run/a]\n    sockets: [tcp://b:1]\n",
+            """\
+config.yaml:4:5: error: endpoints.edge: there is no field "socket"
+  4 |     socket: [unix:///run/a]
+    |     ^^^^^^
+    = did you mean "sockets"?
+    = allowed: caFile, serverStateFiles, sockets, type
+config.yaml:5:15: error: endpoints.edge.sockets[0]: "tcp://b:1" is not allowed
+  5 |     sockets: [tcp://b:1]
+    |               ^^^^^^^^^
+    = allowed: unix:///PATH or tls://HOST:PORT""",
+        ),
+        (
+            "endpoints:\n  e: {type: haproxy, sockets: ['unix:///a', 'unix:///b'], serverStateFiles: [/c]}\n",
+            "endpoints.e.serverStateFiles: 1 for 2 sockets: one file a socket is needed, or none",
+        ),
+        (
+            "endpoints:\n  e: {type: haproxy, sockets: ['unix:///a', 'unix:///a']}\n",
+            "endpoints.e.sockets: unix:///a stands here twice",
+        ),
+        ("endpoints: {Edge: {type: haproxy, sockets: ['unix:///a']}}\n", 'endpoints: the name "Edge" is not'),
+        ("state: relative/path\n", "= an absolute path is needed"),
+        ("state: 5\n", "state: a path is needed, found 5"),
+        ("api: {listen: '127.0.0.1:99999'}\n", "there is no port 99999"),
+        ("api: {listen: 'localhost:9633'}\n", "such as 127.0.0.1:9633"),
+        (f"api: {{socket: /run/{'x' * 120}}}\n", "the path has 125 bytes"),
+        ("log: {level: loud}\n", "= allowed: debug, info, warning, error"),
+        ("source: {owners: root}\n", "source.owners: a list is needed"),
+        ("- a list\n", "config.yaml:1:1: error: fields are needed here, found a list"),
+        ("mode: Observe\n---\nmode: Enforce\n", "config.yaml:3:1: error: the settings are one document"),
+        ("mode: [\n", "config.yaml:2:1: error: the file ends where a value is needed"),
     ],
 )
-def test_a_mistake_is_named(tmp_path: Path, text: str, words: str) -> None:
-    path = a_file(tmp_path, text)
-    with pytest.raises(SettingsError, match=words) as refused:
-        load_settings(path, {}, {})
-    assert str(path) in str(refused.value)
+def test_a_mistake_is_shown_where_it_stands_with_what_is_right(tmp_path: Path, text: str, told: str) -> None:
+    found = refusal(a_file(tmp_path, text))
+    if "\n" in told:
+        assert found == told
+    else:
+        assert told in found
 
 
-def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
-    path = a_file(tmp_path, "mode: Off\nstate: here\nlog: {level: loud}\n")
-    with pytest.raises(SettingsError) as refused:
-        load_settings(path, {}, {})
-    assert len(str(refused.value).splitlines()) == 3
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(b"mode: \xff\n")
+    assert refusal(path).startswith("config.yaml:1:7: error: byte 0xff is not UTF-8")
+
+
+def test_a_bad_variable_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    path = a_file(tmp_path, "mode: Enforce\nstate: /state\n")
+    assert refusal(path, environ={"PSA_MODE": "Off"}) == (
+        'PSA_MODE: error: mode: "Off" is not allowed\n    = allowed: Enforce, Observe'
+    )
+    assert refusal(path, flags={"listen": "here"}).startswith('--listen: error: api.listen: "here" is not')
+
+
+def test_a_certificate_is_trusted_in_one_way_only(tmp_path: Path) -> None:
+    more = f", fingerprint: '{':'.join(['AA'] * 32)}', caFile: /ca.pem"
+    text = refusal(with_proxmox(tmp_path, a_token(tmp_path), more))
+    assert "by its fingerprint or by its CA: leave one out" in text
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = refusal(a_file(tmp_path, "mode: Off\nstate: here\nlog: {level: loud}\n"))
+    assert re.findall(r"^config.yaml:(\d+)", text, re.MULTILINE) == ["1", "2", "3"]
+
+
+def test_all_bad_tokens_are_told_at_once(tmp_path: Path) -> None:
+    text = refusal(
+        a_file(
+            tmp_path,
+            "endpoints:\n"
+            "  a: {type: proxmox, urls: ['https://a:8006'], tokenFile: /no/a}\n"
+            "  b: {type: proxmox, urls: ['https://b:8006'], tokenFile: /no/b}\n",
+        )
+    )
+    assert text.count("the token cannot be read: No such file or directory") == 2
 
 
 def test_a_missing_file_that_was_asked_for_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="No such file"):
-        load_settings(tmp_path / "none.yaml", {"state": "/x"}, {})
+    text = refusal(tmp_path / "none.yaml", {"state": "/x"})
+    assert text == "none.yaml: error: the settings cannot be read: No such file or directory"
+
+
+def test_every_pattern_of_the_settings_has_a_sentence() -> None:
+    patterns = _patterns(Settings.model_json_schema())
+    assert SENTENCES.keys() < patterns <= SENTENCES.keys() | PATTERNS.keys()
+
+
+def _patterns(schema: object) -> set[str]:
+    if isinstance(schema, dict):
+        own = {schema["pattern"]} if isinstance(schema.get("pattern"), str) else set()
+        return own.union(*(_patterns(inner) for inner in schema.values()))
+    return set().union(*(_patterns(inner) for inner in schema)) if isinstance(schema, list) else set()

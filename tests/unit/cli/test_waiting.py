@@ -58,7 +58,7 @@ def test_an_object_whose_file_was_just_dropped_is_waited_for(
     daemon: RecordedDaemon, terminal: Psactl
 ) -> None:
     def then() -> None:
-        daemon.streams.get(timeout=5)
+        daemon.wait_asked("/api/v1/objects")
         daemon.say("object", an_object(KEY))
 
     ran = while_running(terminal, "wait", "ct/psa-redis", "--timeout", "20s", then=then)
@@ -68,6 +68,8 @@ def test_an_object_whose_file_was_just_dropped_is_waited_for(
 
 
 def test_nobody_is_not_all(daemon: RecordedDaemon, terminal: Psactl) -> None:
+    daemon.objects = []
+
     ran = terminal("wait", "--all", "--timeout", "50ms")
 
     assert ran.code == 7
@@ -79,6 +81,7 @@ def test_wait_survives_a_restart_of_the_daemon(daemon: RecordedDaemon, terminal:
 
     def then() -> None:
         daemon.streams.get(timeout=5)
+        daemon.wait_asked("/api/v1/objects")
         daemon.say("event", an_event(41, KEY, "StepDone"), 41)
         daemon.objects = [an_object(KEY)]
         daemon.hang_up()
@@ -91,6 +94,7 @@ def test_wait_survives_a_restart_of_the_daemon(daemon: RecordedDaemon, terminal:
 
 
 def test_watched_events_are_printed_once_each(daemon: RecordedDaemon, terminal: Psactl) -> None:
+    daemon.objects = [an_object(KEY)]
     daemon.events = [an_event(1, KEY, "StepDone")]
 
     def then() -> None:
@@ -111,7 +115,7 @@ def test_watched_objects_are_printed_when_they_change(daemon: RecordedDaemon, te
     daemon.objects = [an_object(KEY, conditions=CHANGING, spec={"ctid": 103})]
 
     def then() -> None:
-        daemon.streams.get(timeout=5)
+        daemon.wait_asked("/api/v1/status")
         daemon.say("object", an_object(KEY, conditions=CHANGING))
         daemon.say("object", an_object("Service/psa-crm"))
         daemon.say("object", an_object(KEY))

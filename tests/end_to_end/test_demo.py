@@ -1,0 +1,77 @@
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lab.layout import Lab
+from lab.numbers import is_taken, lock_folder
+from lab.processes import marked
+
+_CLAIMS = (
+    "files become containers and traffic",
+    "a file changes memory, without a restart",
+    "a hand-edited weight is put back",
+    "a HAProxy reload is put right",
+    "a container stopped by hand runs again",
+    "a broken file is refused with its place",
+    "meanwhile the last good one is in force",
+    "kill -9 of the daemon in the middle",
+    "psactl diff: nothing to do",
+    "requests through HAProxy all the while",
+)
+
+
+def _demo(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "lab", "demo", *arguments]
+
+
+@pytest.mark.timeout(180)
+def test_the_demo_shows_every_claim_within_a_minute_and_leaves_nothing(short_path: Path) -> None:
+    folder = short_path / "lab"
+    start = time.monotonic()
+    done = subprocess.run(
+        _demo("--dir", str(folder)), capture_output=True, text=True, check=False, timeout=120
+    )
+    seconds = time.monotonic() - start
+    assert done.returncode == 0, done.stdout + done.stderr
+    seen = re.findall(r"^   ok   (.+?)  ", done.stdout, re.MULTILINE)
+    assert tuple(seen) == _CLAIMS
+    assert "memory 4096 → 6144 MiB, live, no restart" in done.stdout
+    assert 'did you mean "memory"?' in done.stdout
+    assert "Nothing to do." in done.stdout
+    assert re.search(r"requests through HAProxy all the while +0 of \d{3,} failed", done.stdout)
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "\033" not in done.stdout
+    assert seconds < 60
+    lab = Lab.open(folder)
+    assert marked(lab.record.mark) == frozenset()
+    assert not is_taken(lock_folder(), lab.record.number)
+
+
+@pytest.mark.timeout(180)
+def test_a_demo_that_is_kept_runs_on_and_a_second_one_takes_its_place(short_path: Path) -> None:
+    folder = short_path / "lab"
+    kept = subprocess.run(
+        _demo("--dir", str(folder), "--keep"), capture_output=True, text=True, check=False, timeout=120
+    )
+    assert kept.returncode == 0, kept.stdout + kept.stderr
+    lab = Lab.open(folder)
+    assert {*lab.parts.running()} == {"proxmox", "app", "haproxy", "daemon"}
+    for hint in (str(lab.desired), "sed -i", "bad.yaml", "/metrics", f"psactl lab down --dir {folder}"):
+        assert hint in kept.stdout
+    change = re.search(r"^ +(sed -i .+)$", kept.stdout, re.MULTILINE)
+    assert change is not None
+    subprocess.run(change[1], shell=True, check=True)  # noqa: S602 - the hint as a user pastes it
+    assert "memory: 8Gi" in (lab.desired / "services" / "psa-crm.yaml").read_text()
+    with subprocess.Popen(_demo("--dir", str(folder)), stdout=subprocess.PIPE, text=True) as second:
+        assert second.stdout is not None
+        for line in second.stdout:
+            if "the daemon is ready" in line:
+                second.send_signal(signal.SIGINT)
+        assert second.wait(60) == 1
+    assert marked(lab.record.mark) == frozenset()
+    assert marked(Lab.open(folder).record.mark) == frozenset()

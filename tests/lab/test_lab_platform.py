@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+
+from lab.layout import Lab, Record
+from lab.platform import EXAMPLE, choose, read_example, templates
+from lab.wiring import trusted
+
+
+def _lab(number: int) -> Lab:
+    return Lab(Path("/nowhere"), Record(number=number, mark="m", run=Path("/nowhere/run")))
+
+
+def test_only_the_examples_addresses_are_translated() -> None:
+    text = "10.0.20.10/24 10.0.30.1 110.0.20.1 10.10.0.1 210.0.0.1, version 10.0, 1.10.0.2"
+    assert _lab(42).translate(text) == (
+        "127.42.20.10/24 127.42.30.1 110.0.20.1 10.10.0.1 210.0.0.1, version 10.0, 1.10.0.2"
+    )
+
+
+def test_services_come_with_all_that_they_depend_on() -> None:
+    chosen = {document.key for document in choose(read_example(EXAMPLE), 3)}
+    assert {"Service/psa-api-gateway", "Service/psa-crm", "Service/psa-tickets"} <= chosen
+    assert "LoadBalancer/edge" in chosen
+    by_key = {document.key: document for document in read_example(EXAMPLE)}
+    assert all(needed in chosen for key in chosen for needed in by_key[key].depends_on)
+    assert "Container/psa-db-replica-1" not in chosen
+
+
+def test_all_is_all_and_none_is_none() -> None:
+    documents = read_example(EXAMPLE)
+    assert choose(documents, None) == documents
+    assert choose(documents, 0) == ()
+
+
+def test_every_object_of_the_example_has_its_template_in_the_lab() -> None:
+    volumes = templates(read_example(EXAMPLE))
+    assert "local:vztmpl/psa-crm_1.0.0_amd64.tar.zst" in volumes
+    assert "local:vztmpl/psa-redis_7_amd64.tar.zst" in volumes
+    assert not any("{" in volume for volume in volumes)
+
+
+def test_a_group_that_may_write_a_parent_is_named_in_the_settings(short_path: Path) -> None:
+    (short_path / "shared" / "desired.d").mkdir(parents=True)
+    (short_path / "shared").chmod(0o775)
+    owners, groups = trusted(short_path / "shared" / "desired.d")
+    assert owners == []
+    assert groups
+
+
+def test_a_folder_below_somebody_without_a_name_is_refused(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(uid: int) -> None:
+        raise KeyError(f"uid {uid} not found")
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.setattr("os.geteuid", lambda: 4_000_000)
+    (short_path / "desired.d").mkdir()
+    assert trusted(short_path / "desired.d")
