@@ -83,8 +83,11 @@ class Layers:
             _put(merged, override.path, override.value)
         return json.dumps(merged)
 
-    def complain(self, error: ErrorDetails, shape: "Shape") -> Problem:
-        """Return what pydantic's *error* means, where the value was written."""
+    def complain(self, errors: Sequence[ErrorDetails], shape: "Shape") -> list[Problem]:
+        """Return what pydantic's *errors* mean, where the values were written."""
+        return [self._complain(error, shape) for error in errors if not _follows(error, errors)]
+
+    def _complain(self, error: ErrorDetails, shape: "Shape") -> Problem:
         path = shape.written(error["loc"])
         return self.problem(shape.complaint(error, self._source.raw(self._place(path))))
 
@@ -157,12 +160,18 @@ class Shape:
                 return Complaint(
                     path, f"{where}: {found(value)} is not allowed", unknown(str(value), allowed)
                 )
-            case "path_type":
-                return Complaint(path, f"{where}: a path is needed, found {found(value)}")
             case "value_error" if isinstance(value, list | dict):
                 return Complaint(path, f"{where}: {context['error']}")
             case _:
                 return None
+
+
+def _follows(error: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
+    """Whether a list is only too short because its bad entries were not counted."""
+    path = error["loc"]
+    return error["type"] == "too_short" and any(
+        len(other["loc"]) > len(path) and other["loc"][: len(path)] == path for other in errors
+    )
 
 
 def _fields(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:

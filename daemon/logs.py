@@ -11,8 +11,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 HIDDEN: Final = "(hidden)"
 _SECRET_KEYS: Final = re.compile(r"(?i)(password|secret|token|authorization|credential)")
-#: The value of a Proxmox API token, behind ``user@realm!id=``.
-_SECRET_VALUES: Final = re.compile(r"(![^\s=!@]+=)[0-9a-fA-F-]{36}")
+#: The value of a Proxmox API token, or its beginning, behind ``user@realm!id=``.
+_SECRET_VALUES: Final = re.compile(r"(![^\s=!@]+=)[0-9a-fA-F-]{6,36}")
 #: A shorter text would blot out half of every line.
 _SHORTEST: Final = 8
 #: Libraries that tell more than anybody wants to read; proxmoxer logs whole answers.

@@ -219,7 +219,7 @@ def load_settings(path: Path, flags: Mapping[str, str], environ: Mapping[str, st
         # As JSON and strict, as the files of the watched directory: "yes" is no truth value, "2" no number.
         settings = Settings.model_validate_json(layers.json(), strict=True, by_alias=True, by_name=False)
     except ValidationError as exc:
-        raise _refused([layers.complain(error, _SHAPE) for error in exc.errors(include_url=False)]) from None
+        raise _refused(layers.complain(exc.errors(include_url=False), _SHAPE)) from None
     problems = [layers.problem(complaint) for complaint in _token_complaints(settings)]
     if problems:
         raise _refused(problems)

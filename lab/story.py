@@ -61,7 +61,7 @@ class Story:
         widest = max((len(claim.text) for claim in self.claims), default=0)
         for claim in self.claims:
             word = self._paint(_GREEN, " ok ") if claim.holds else self._paint(_RED, "FAIL")
-            room = _WIDTH - widest - 8
+            room = _WIDTH - widest - 10
             first, *others = textwrap.wrap(claim.seen, room) or [""]
             self._print(f"  {word}  {claim.text:{widest}}  {first}")
             for line in others:

@@ -344,6 +344,11 @@ async def _start(client: ContainerClient) -> object:
     return await client.power(PLACE, "start")
 
 
+def _named(value: object) -> str:
+    """Return an id that is the same in every process."""
+    return getattr(value, "__name__", repr(value))
+
+
 @pytest.mark.parametrize(
     ("fault", "call", "error", "is_unsent"),
     [
@@ -362,7 +367,7 @@ async def _start(client: ContainerClient) -> object:
         (DropReply(), _start, TransientError, False),
         (Status(403, "Permission check failed (/vms/100, VM.PowerMgmt)"), _start, PermanentError, False),
     ],
-    ids=repr,
+    ids=_named,
 )
 async def test_a_fault_is_the_error_that_it_means(
     cluster: Cluster, fault: Fault, call: Call, error: type[Exception], *, is_unsent: bool

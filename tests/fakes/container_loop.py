@@ -1,6 +1,7 @@
 """The engine's passes over one container, without store and queue: journal, gate, crash points."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -35,7 +36,7 @@ class Crash(BaseException):
     """The process dies here; what was committed stays."""
 
 
-def now() -> datetime:
+def virtual_now() -> datetime:
     """Return the wall time that follows the virtual loop."""
     return datetime.fromtimestamp(START.timestamp() + asyncio.get_running_loop().time(), UTC)
 
@@ -63,6 +64,7 @@ class ContainerLoop:
     reconciler: ContainerReconciler
     container: Resource[ContainerSpec]
     crash_at: int | None = None
+    now: Callable[[], datetime] = virtual_now
     intents: tuple[Intent, ...] = ()
     committed: int = 0
     history: list[Pass] = field(default_factory=list)
@@ -75,7 +77,7 @@ class ContainerLoop:
 
     async def until_quiet(self, patience: timedelta = timedelta(hours=2)) -> Pass:
         """Make passes as the engine would until one finds nothing to do."""
-        end = now() + patience
+        end = self.now() + patience
         failures = rests = 0
         while True:
             made = await self.one_pass()
@@ -83,7 +85,7 @@ class ContainerLoop:
             # What asks to be looked at again soon may still move by itself, for a while.
             if made.is_quiet and (made.plan is None or made.plan.recheck_after is None or rests > _RESTS):
                 return made
-            assert now() < end, f"not quiet after {patience}: {self.history[-6:]}"
+            assert self.now() < end, f"not quiet after {patience}: {self.history[-6:]}"
             failed = made.plan is None or made.error is not None or made.plan.failed is not None
             failures = failures + 1 if failed else 0
             await asyncio.sleep(self._pause_s(made, failures))
@@ -102,7 +104,7 @@ class ContainerLoop:
             seen = await self.reconciler.observe(self.container, view)
         except (TransientError, PermanentError) as exc:
             return Pass(None, error=exc)
-        plan = self.reconciler.plan(self.container, seen, now())
+        plan = self.reconciler.plan(self.container, seen, self.now())
         gated = gate(
             resource,
             plan,
@@ -172,7 +174,7 @@ class ContainerLoop:
             action=type(step.action).__name__,
             target=step.target,
             summary=step.summary,
-            begun_at=now(),
+            begun_at=self.now(),
             deadline=step.deadline,
             state=OutcomeKind.UNKNOWN,
         )
@@ -195,7 +197,7 @@ class ContainerLoop:
 
     def _miss(self, number: int) -> None:
         self.intents = tuple(
-            replace(intent, absent_since=intent.absent_since or now()) if intent.id == number else intent
+            replace(intent, absent_since=intent.absent_since or self.now()) if intent.id == number else intent
             for intent in self.intents
         )
 

@@ -32,7 +32,7 @@ async def psactl(running: Running, *arguments: str) -> tuple[int, str, str]:
 async def with_daemon(folder: Path, story: Callable[[Running], Awaitable[None]]) -> None:
     async with a_daemon(folder) as running:
         await declare(running, cores=3)
-        await until(lambda: running.store.state.objects[KEY].is_ready())
+        await until(lambda: bool(running.knobs.turns) and running.store.state.objects[KEY].is_ready())
         await story(running)
 
 

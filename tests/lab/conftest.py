@@ -1,27 +1,3 @@
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
+from tests.fixtures_lab import number, short_path
 
-import pytest
-
-from lab.numbers import lock_folder, take_number
-
-
-@pytest.fixture
-def number(tmp_path: Path) -> Iterator[int]:
-    """A lab number of one's own: 127.N.0.0/16 is free for the test."""
-    taken = take_number(lock_folder(), owner=tmp_path)
-    yield taken.value
-    taken.release()
-
-
-@pytest.fixture
-def short_path() -> Iterator[Path]:
-    """A folder whose path is short enough for UNIX sockets, and open to other users."""
-    folder = Path(tempfile.mkdtemp(prefix="psa-test-", dir="/tmp"))
-    folder.chmod(0o755)
-    yield folder
-    if not os.environ.get("PSA_KEEP_FAILED"):
-        shutil.rmtree(folder)
+__all__ = ["number", "short_path"]

@@ -1,8 +1,10 @@
+import os
+import pwd
 from pathlib import Path
 
 import pytest
 
-from lab.layout import Lab, Record
+from lab.layout import Lab, LabError, Record
 from lab.platform import EXAMPLE, choose, read_example, templates
 from lab.wiring import trusted
 
@@ -48,13 +50,16 @@ def test_a_group_that_may_write_a_parent_is_named_in_the_settings(short_path: Pa
     assert groups
 
 
-def test_a_folder_below_somebody_without_a_name_is_refused(
-    short_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def nobody(uid: int) -> None:
-        raise KeyError(f"uid {uid} not found")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_somebody_without_a_name_is_refused(short_path: Path) -> None:
+    (short_path / "strange" / "desired.d").mkdir(parents=True)
+    os.chown(short_path / "strange", 3_999_999, -1)
+    with pytest.raises(LabError, match="choose another --dir"):
+        trusted(short_path / "strange" / "desired.d")
 
-    monkeypatch.setattr("pwd.getpwuid", nobody)
-    monkeypatch.setattr("os.geteuid", lambda: 4_000_000)
-    (short_path / "desired.d").mkdir()
-    assert trusted(short_path / "desired.d")
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_the_owner_of_the_place_is_named_in_the_settings(short_path: Path) -> None:
+    (short_path / "home" / "desired.d").mkdir(parents=True)
+    os.chown(short_path / "home", pwd.getpwnam("nobody").pw_uid, -1)
+    assert trusted(short_path / "home" / "desired.d")[0] == ["nobody"]

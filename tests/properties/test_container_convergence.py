@@ -20,7 +20,8 @@ from reconcilers.container.settings import creation_options, differences
 from reconcilers.contract import Resource
 from tests.builders import START
 from tests.builders_container import UID, a_container
-from tests.fakes.container_loop import ContainerLoop, Crash, now
+from tests.fakes.container_loop import ContainerLoop, Crash
+from tests.fakes.container_loop import virtual_now as now
 from tests.fakes.proxmox import TEMPLATES, FakeProxmox, a_cluster
 
 optional = st.none()

@@ -52,7 +52,7 @@ class Machine:
     async def run(
         self, operations: tuple[Operation, ...], killer: Killer, seconds: float | None = None
     ) -> State | None:
-        """Start a process, declare *operations*, let it work; return what its store knows, None if it was killed."""
+        """Start a process, declare *operations*, let it work; return the state, None if it was killed."""
         clock, random = VirtualClock(), SeededRandom(self.seed)
         store = Store(self.database, InlineExecutor())
         metrics = EngineMetrics(CollectorRegistry(), version="sim", kinds=(), systems={})

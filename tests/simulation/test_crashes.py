@@ -92,7 +92,6 @@ def ends_well(machine: Machine, state: State, moment: str) -> None:
 async def test_every_single_crash_point_ends_like_the_run_without_a_crash() -> None:
     operations = (declared(REDIS, a_redis()), declared(GATEWAY, a_service()))
     points = await every_crash(SimulatedMachine, operations, ends_well)
-    print(f"simulation: {points} crash points, all end alike")
     assert points > 40
 
 

@@ -190,7 +190,9 @@ config.yaml:5:15: error: endpoints.edge.sockets[0]: "tcp://b:1" is not allowed
         ),
         ("endpoints: {Edge: {type: haproxy, sockets: ['unix:///a']}}\n", 'endpoints: the name "Edge" is not'),
         ("state: relative/path\n", "= an absolute path is needed"),
-        ("state: 5\n", "state: a path is needed, found 5"),
+        ("state: 5\n", "state: text is needed, found 5"),
+        ("endpoints: {e: {type: haproxy, sockets: []}}\n", "0 entries are too few"),
+        ("endpoints: 5\n", "endpoints: a mapping is needed, found 5"),
         ("api: {listen: '127.0.0.1:99999'}\n", "there is no port 99999"),
         ("api: {listen: 'localhost:9633'}\n", "such as 127.0.0.1:9633"),
         (f"api: {{socket: /run/{'x' * 120}}}\n", "the path has 125 bytes"),
@@ -253,7 +255,7 @@ def test_a_missing_file_that_was_asked_for_is_an_error(tmp_path: Path) -> None:
 
 def test_every_pattern_of_the_settings_has_a_sentence() -> None:
     patterns = _patterns(Settings.model_json_schema())
-    assert SENTENCES.keys() < patterns <= SENTENCES.keys() | PATTERNS.keys()
+    assert SENTENCES.keys() <= patterns <= SENTENCES.keys() | PATTERNS.keys()
 
 
 def _patterns(schema: object) -> set[str]:

@@ -107,9 +107,8 @@ def test_versions_are_shown_without_a_daemon_too(pipe: Psactl) -> None:
     assert "daemon  none (no daemon: there is no socket" in ran.out
 
 
-def test_the_doctor_is_content_where_all_is_well(
-    daemon: RecordedDaemon, pipe: Psactl, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("daemon")
+def test_the_doctor_is_content_where_all_is_well(pipe: Psactl, tmp_path: Path) -> None:
     ran = pipe("doctor", "--state", str(tmp_path))
 
     assert ran.code == 0

@@ -1,12 +1,14 @@
 """Each way of failing has its own code and says what to do."""
 
+import errno
 import json
-import os
 import socket
 from pathlib import Path
 
 import pytest
 
+from daemon.cli.client import DaemonClient, unreachable
+from daemon.cli.failures import UnreachableError
 from tests.builders_cli import a_condition, a_plan, a_status, a_step, an_object
 from tests.fakes.recorded_daemon import RecordedDaemon
 from tests.unit.cli.conftest import Psactl
@@ -59,11 +61,20 @@ def test_a_socket_that_a_dead_daemon_left_is_no_daemon(terminal: Psactl, tmp_pat
     assert "nobody listens any more" in ran.err
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="root opens every socket; the denied way needs another user")
-def test_root_opens_a_closed_socket(daemon: RecordedDaemon, terminal: Psactl) -> None:
-    daemon.socket.chmod(0)
+def test_a_socket_that_may_not_be_opened_is_denied_and_names_the_group() -> None:
+    found = unreachable(Path("/run/api.sock"), PermissionError(errno.EACCES, "Permission denied"), 1.0)
 
-    assert terminal("get").code == 0
+    assert found.exit_code == 5
+    assert found.hint is not None
+    assert "psa" in found.hint
+
+
+def test_a_daemon_that_hangs_is_given_up(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "api.sock"))
+        silent.listen()
+        with pytest.raises(UnreachableError, match=r"no answer within 0\.05 s"):
+            DaemonClient(tmp_path / "api.sock", answer_s=0.05).get("status")
 
 
 def test_what_needs_more_rights_is_denied_with_the_hint(daemon: RecordedDaemon, terminal: Psactl) -> None:

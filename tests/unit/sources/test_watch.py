@@ -1,4 +1,4 @@
-"""When a snapshot is delivered: settled, once for each difference, never from a directory that says nothing."""
+"""When a snapshot is delivered: settled, once a difference, never of a directory that says nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator
