@@ -57,8 +57,8 @@ bench: ## Measure the figures of the design as ratios to this machine's own floo
 	@tools/setup wrk=wrk
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-sim: setup ## The long simulation: more seeds than the tests use
-	@PSA_SIM_SEEDS=$(or $(SEEDS),2000) $(PYTEST) tests/simulation tests/properties
+sim: setup ## The simulation and the properties again and again, in new random worlds: ROUNDS=20
+	@for round in $$(seq $(or $(ROUNDS),20)); do $(PYTEST) -q tests/simulation tests/properties || exit 1; done
 
 build: setup ## Wheel and source archive in dist/
 	@.venv-tools/bin/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist

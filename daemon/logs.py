@@ -75,21 +75,23 @@ def set_up_logs(level: str, stream: TextIO | None = None) -> None:
 
 
 def _ending(*, is_terminal: bool) -> list[Processor]:
-    if is_terminal:
-        # The renderer formats tracebacks itself, after us: they are made text before, so that none escapes.
-        plain = structlog.dev.ConsoleRenderer(timestamp_key="ts", exception_formatter=_nothing)
-        return [structlog.processors.format_exc_info, redact, plain]
-    order = structlog.processors.EventRenamer("event")
-    return [structlog.processors.format_exc_info, redact, order, structlog.processors.JSONRenderer()]
+    """Return what makes an event a line. Tracebacks become text before ``redact``: none escapes it."""
+    common: list[Processor] = [structlog.processors.format_exc_info, redact]
+    if not is_terminal:
+        return [*common, _in_order, structlog.processors.JSONRenderer(ensure_ascii=False)]
+    plain = structlog.dev.plain_traceback  # the default one would print the locals of each frame
+    return [*common, structlog.dev.ConsoleRenderer(timestamp_key="ts", exception_formatter=plain)]
 
 
-def _nothing(_stream: TextIO, _error: structlog.typing.ExcInfo) -> None:
-    """Print no traceback: it is text in the event already."""
+def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Begin each line alike."""
+    return {**{name: event[name] for name in ("ts", "level", "event") if name in event}, **event}
 
 
-def _name_library(logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    event["library"] = getattr(logger, "name", "unknown")
-    return event
+def _name_library(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Give a library's message the form of an event."""
+    record = event["_record"]
+    return {**event, "event": "library.logged", "logger": record.name, "message": event["event"]}
 
 
 def _take_libraries(target: TextIO, shared: list[Processor], ending: list[Processor], level: int) -> None:
@@ -98,8 +100,8 @@ def _take_libraries(target: TextIO, shared: list[Processor], ending: list[Proces
     formatter = structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=chain)
     handler = logging.StreamHandler(target)
     handler.setFormatter(formatter)
-    root = logging.getLogger()  # noqa: TID251 - the libraries own loggers
+    root = logging.getLogger()  # noqa: TID251 - where the libraries' own loggers end
     root.handlers = [handler]
     root.setLevel(level)
     for name in _QUIET:
-        logging.getLogger(name).setLevel(max(level, logging.WARNING))  # noqa: TID251 - the same
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))  # noqa: TID251 - a library's logger

@@ -33,9 +33,9 @@ PRIVILEGES: Final[Mapping[str, tuple[str, ...]]] = {
         "VM.Config.Options",
         "VM.PowerMgmt",
     ),
-    "/storage": ("Datastore.AllocateSpace", "Datastore.Audit"),
+    "/storage": ("Datastore.AllocateSpace",),
     "/sdn/zones/localnetwork": ("SDN.Use",),
-    "/": ("Sys.Audit",),
+    "/": ("Sys.Audit",),  # the quorum
 }
 
 

@@ -242,9 +242,11 @@ def _move(server: Server, wish: Wish) -> _Move:
 
 
 def _carries(move: _Move, trusted: Collection[Health]) -> bool:
-    """Whether the server has traffic once all that raises is done, and may have it alone."""
-    # In maintenance nothing is checked: it must be seen open first.
-    return move.share > 0 and move.server.state is not ServerState.MAINT and move.server.health in trusted
+    """Whether the server has traffic once all that raises is done, and may have it alone.
+
+    In maintenance it counts as DOWN, so that one that is being opened must be seen open first.
+    """
+    return move.share > 0 and move.server.health in trusted
 
 
 def _waiting(node: Node, backend: str, moves: Sequence[_Move], kept: Sequence[_Move]) -> str | None:

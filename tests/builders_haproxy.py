@@ -116,7 +116,7 @@ class Desk:
         for step in plan.steps[:crash_after]:
             await self.reconcilers[key.kind].apply(step)
         if crash_after is None or crash_after >= len(plan.steps):
-            self._keep(key, plan)
+            self.keep(key, plan)
         return plan
 
     async def until_quiet(self, key: Key, passes: int = 10) -> Plan[Any]:
@@ -127,7 +127,8 @@ class Desk:
             plan = await self.one_pass(key)
         raise AssertionError(f"not quiet after {passes} passes: {said(plan)} {plan.waiting}")
 
-    def _keep(self, key: Key, plan: Plan[Any]) -> None:
+    def keep(self, key: Key, plan: Plan[Any]) -> None:
+        """Commit what a plan writes and says."""
         for write in plan.writes:
             if isinstance(write, Declare):
                 operation = Apply(
@@ -138,6 +139,8 @@ class Desk:
                     labels=write.labels,
                     annotations=write.annotations,
                     owner=key,
+                    origin=self.state.objects[key].origin,
+                    lines=self.state.objects[key].lines,
                 )
                 self.state = advance(self.state, operation)
         old = self.state.objects[key]

@@ -8,7 +8,7 @@ from typing import Final
 from daemon.ports import SystemClock
 from daemon.sources.assembly import assemble, refused_content
 from daemon.sources.directory import Directory
-from daemon.sources.listing import RefusedFile
+from daemon.sources.listing import RefusedFile, too_large
 from daemon.sources.nodes import LARGEST_FILE
 from daemon.sources.objects import FileContent, read_objects
 from daemon.sources.snapshot import Snapshot
@@ -33,6 +33,9 @@ def check_paths(paths: Sequence[Path]) -> Snapshot:
 
 def _file(path: Path) -> FileContent:
     try:
+        size = path.stat().st_size
+        if size > LARGEST_FILE:
+            return refused_content(too_large(str(path), size))
         with path.open("rb") as file:
             data = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:

@@ -20,6 +20,7 @@ from daemon.sources.listing import (
     UnreadableError,
     list_directory,
     signature_of,
+    too_large,
 )
 from daemon.sources.nodes import LARGEST_FILE
 from daemon.sources.ownership import Ownership
@@ -117,7 +118,7 @@ class Directory:
         """Return the file; None if it changed since it was listed, or looks half-written."""
         size = listed.signature[2]
         if size > LARGEST_FILE:
-            return RefusedFile(path, f"the file has {size} bytes: at most {LARGEST_FILE} (256 KiB) are read")
+            return too_large(path, size)
         signature, digest = self._digests.get(path, (None, ""))
         if signature == listed.signature and known.get(path) == digest:
             return FoundFile(path, digest, None)

@@ -13,7 +13,7 @@ log = structlog.stdlib.get_logger()
 
 #: How long a change must be over before watchfiles tells of it, and how often it looks, in ms.
 STEP_MS: Final = 5
-_CHECK_MS: Final = 500
+_CHECK_MS: Final = 250
 _AFTER_ERROR_S: Final = 5.0
 
 Hint = Callable[[], None]

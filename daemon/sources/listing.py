@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from daemon.sources.nodes import LARGEST_FILE
 from daemon.sources.ownership import Ownership, directories_above
 
 SUFFIXES: Final = (".yaml", ".yml")
@@ -174,6 +175,12 @@ class _Walk:
             self._refuse(path, refusal.message, f"to put it right: {refusal.fix}")
             return
         self._listing.files[path] = Listed(real, signature_of(found))
+
+
+def too_large(path: str, size: int) -> RefusedFile:
+    """Return the refusal of a file of *size* bytes, which is not read at all."""
+    message = f"the file has {size} bytes: at most {LARGEST_FILE} (256 KiB) are read"
+    return RefusedFile(path, message, ("split the file",))
 
 
 def is_dropping(name: str) -> bool:

@@ -36,6 +36,7 @@ MAPPING: Final = 2
 
 LARGEST_FILE: Final = 256 * 1024
 DEEPEST: Final = 32
+MOST_VALUES: Final = 30_000
 MOST_ALIASES: Final = 50
 MOST_EXPANDED: Final = 10_000
 MOST_FAULTS: Final = 50
@@ -131,6 +132,7 @@ class _Walk:
     def __init__(self, text: str) -> None:
         self.faults: list[Fault] = []
         self._parser = CParser(text)
+        self._values = 0
         self._aliases = 0
         self._expanded = 0
         self._anchors: dict[str, list[Wire] | None] = {}
@@ -154,6 +156,10 @@ class _Walk:
             self.faults.append(Fault(*_where(event), message, notes))
 
     def _node(self, event: Event, depth: int) -> list[Wire]:
+        self._values += 1
+        if self._values > MOST_VALUES:
+            message = f"more than {MOST_VALUES} values in one file"
+            raise _GivenUpError(Fault(*_where(event), message, ("split the file",)))
         if isinstance(event, AliasEvent):
             return self._alias(event, depth)
         anchor = event.anchor if isinstance(event, NodeEvent) else None

@@ -1,7 +1,9 @@
 """The daemon's side of the parser child: one file at a time, a second each, whatever the file."""
 
 import asyncio
+import contextlib
 import os
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,13 +56,13 @@ class ChildParser:
 
     def __init__(self, *, deadline_s: float = 1.0) -> None:
         self._deadline_s = deadline_s
-        self._child: asyncio.subprocess.Process | None = None
+        self._child: _Child | None = None
         self._turn = asyncio.Lock()
 
     @property
     def pid(self) -> int | None:
         """The child's process id; None while there is none."""
-        return self._child.pid if self._child is not None else None
+        return self._child.process.pid if self._child is not None else None
 
     async def parse(self, data: bytes) -> Parsed:
         """Return the documents or the faults of a file; a child that somebody else ended is replaced once."""
@@ -85,7 +87,7 @@ class ChildParser:
         child = await self._running()
         try:
             async with asyncio.timeout(self._deadline_s):
-                reply = await self._exchange(child, data)
+                reply = await child.exchange(data)
             return parsed_from(reply)
         except TimeoutError:
             fault = f"the parser did not finish this file within {self._deadline_s:g} s"
@@ -103,34 +105,54 @@ class ChildParser:
         log.warning("parser.killed", reason=fault)
         return _faulty(fault, _SPLIT)
 
-    async def _exchange(self, child: asyncio.subprocess.Process, data: bytes) -> bytes:
-        assert child.stdin is not None  # noqa: S101 - both are pipes, see _running
-        assert child.stdout is not None  # noqa: S101
-        child.stdin.write(len(data).to_bytes(_LENGTH_BYTES, "big") + data)
-        await child.stdin.drain()
-        length = int.from_bytes(await child.stdout.readexactly(_LENGTH_BYTES), "big")
-        if length > _LARGEST_REPLY:
-            raise TreeError(f"the parser's answer has {length} bytes")
-        return await child.stdout.readexactly(length)
-
-    async def _running(self) -> asyncio.subprocess.Process:
-        if self._child is None or self._child.returncode is not None:
-            self._child = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "daemon.sources.child", str(os.getpid()),
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=_environment(),
-            )  # fmt: skip
+    async def _running(self) -> "_Child":
+        if self._child is None:
+            self._child = await _Child.start()
         return self._child
 
     def _kill(self) -> None:
-        child, self._child = self._child, None
-        if child is not None and child.returncode is None:
-            child.kill()
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
 
     async def _end(self) -> int:
         child = self._child
         self._kill()
         # It has no children of its own, so nothing but it holds its pipes and this returns.
-        return await child.wait() if child is not None else 0
+        return await child.process.wait() if child is not None else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """A running parser. It is killed through ``handle``: Popen.kill may take the exit status from asyncio."""
+
+    process: asyncio.subprocess.Process
+    requests: asyncio.StreamWriter
+    answers: asyncio.StreamReader
+    handle: int
+
+    @classmethod
+    async def start(cls) -> "_Child":
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", "daemon.sources.child", str(os.getpid()),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=_environment(),
+        )  # fmt: skip
+        if process.stdin is None or process.stdout is None:
+            raise AssertionError("both were asked to be pipes")
+        return cls(process, process.stdin, process.stdout, os.pidfd_open(process.pid))
+
+    async def exchange(self, data: bytes) -> bytes:
+        self.requests.write(len(data).to_bytes(_LENGTH_BYTES, "big") + data)
+        await self.requests.drain()
+        length = int.from_bytes(await self.answers.readexactly(_LENGTH_BYTES), "big")
+        if length > _LARGEST_REPLY:
+            raise TreeError(f"the parser's answer has {length} bytes")
+        return await self.answers.readexactly(length)
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+        os.close(self.handle)
 
 
 def _environment() -> dict[str, str]:

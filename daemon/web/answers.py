@@ -5,7 +5,7 @@ from datetime import datetime
 from crds.meta import API_VERSION, canonical
 from daemon.engine.passes import Look
 from daemon.sources.snapshot import Problem
-from daemon.store.operations import Event
+from daemon.store.operations import Event, Suspend
 from reconcilers.contract import AnyResource, Plan, Step
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
@@ -17,8 +17,10 @@ def instant(value: datetime | None) -> str | None:
     return None if value is None else value.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def object_answer(resource: AnyResource, children: tuple[AnyResource, ...]) -> Object:
-    """Return an object as ``psactl get -o json`` shows it."""
+def object_answer(
+    resource: AnyResource, children: tuple[AnyResource, ...], suspension: Suspend | None = None
+) -> Object:
+    """Return an object as ``psactl get -o json`` shows it; *suspension* is an operator's."""
     conditions: list[Json] = [
         {
             "type": condition.type.value,
@@ -44,11 +46,18 @@ def object_answer(resource: AnyResource, children: tuple[AnyResource, ...]) -> O
             "origin": str(resource.origin) if resource.origin else None,
             "createdAt": instant(resource.created_at),
             "orphanedSince": instant(resource.orphaned_since),
+            "suspended": _suspension(suspension),
         },
         "spec": canonical(resource.spec),
         "status": status,
         "children": [str(child.key) for child in children],
     }
+
+
+def _suspension(found: Suspend | None) -> Object | None:
+    if found is None:
+        return None
+    return {"until": instant(found.until), "reason": found.reason, "actor": found.actor}
 
 
 def event_answer(event: Event) -> Object:

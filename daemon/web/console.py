@@ -97,7 +97,9 @@ class Console:
         return self._object(self._find(key))
 
     def _object(self, resource: AnyResource) -> Object:
-        return object_answer(resource, self._store.state.children(resource.key))
+        state = self._store.state
+        suspension = state.suspension(resource.key, self._clock.now())
+        return object_answer(resource, state.children(resource.key), suspension)
 
     def _find(self, key: Key) -> AnyResource:
         resource = self._store.state.get(key)

@@ -2,30 +2,24 @@
 
 import asyncio
 import contextlib
-import grp
-import json
+import ipaddress
 import os
+import re
 import socket
-import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from crds.meta import Key, Mode
-from daemon.store.operations import Event
-from daemon.store.store import Changed, Store
-from daemon.web.answers import Json, event_answer, object_answer
+from daemon.store.store import CommitError, Store
+from daemon.web.answers import Json, Object
 from daemon.web.console import Console, UnknownObjectError
 from daemon.web.liveness import LivenessDoor
-
-_PEER: Final = struct.Struct("3i")
-_QUEUE: Final = 256
-_HEARTBEAT_S: Final = 15.0
-_LOCAL_HOSTS: Final = ("localhost", "127.", "[::1]", "::1")
+from daemon.web.stream import Streams
+from daemon.web.unix_socket import let_go, listen_unix, peer_uid
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -48,13 +42,14 @@ class Api:
     ) -> None:
         """Let *unhealthy* say why the daemon is not ready, None if it is."""
         self._console = console
-        self._store = store
+        self._streams = Streams(store, self._shown)
         self._registry = registry
         self._unhealthy = unhealthy
 
     def application(self) -> web.Application:
         """Return the application; it serves TCP and the UNIX socket alike."""
         app = web.Application(middlewares=[_errors])
+        app.on_shutdown.append(self._end_streams)
         app.add_routes([
             web.get("/livez", self._livez),
             web.get("/readyz", self._readyz),
@@ -132,60 +127,17 @@ class Api:
         return web.json_response({})
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(
-            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
-        )
-        await response.prepare(request)
-        for event in self._missed(request.headers.get("Last-Event-ID")):
-            await response.write(_event_frame(event))
-        with contextlib.suppress(ConnectionResetError):
-            async with self._following() as frames:
-                while True:
-                    await response.write(await _next_frame(frames))
-        return response
+        last = request.headers.get("Last-Event-ID")
+        return await self._streams.serve(request, None if last is None else _number(last))
 
-    def _missed(self, last: str | None) -> tuple[Event, ...]:
-        """Return what happened since the event that the reader saw last; a new reader has missed nothing."""
-        return () if last is None else self._store.events(None, after=_number(last), limit=1000)
-
-    @contextlib.asynccontextmanager
-    async def _following(self) -> AsyncIterator["asyncio.Queue[bytes]"]:
-        """Follow the store's commits; a reader that is too slow loses the connection."""
-        frames: asyncio.Queue[bytes] = asyncio.Queue(_QUEUE)
-
-        def heard(changes: Sequence[Changed], events: Sequence[Event]) -> None:
-            with contextlib.suppress(asyncio.QueueFull):
-                for change in changes:
-                    if change.after is not None:
-                        answer = object_answer(change.after, self._store.state.children(change.key))
-                        frames.put_nowait(_frame("object", answer))
-                for event in events:
-                    frames.put_nowait(_event_frame(event))
-
-        stop = self._store.listen(heard)
+    def _shown(self, key: Key) -> Object | None:
         try:
-            yield frames
-        finally:
-            stop()
+            return self._console.object(key)
+        except UnknownObjectError:
+            return None
 
-
-async def _next_frame(frames: "asyncio.Queue[bytes]") -> bytes:
-    if frames.full():
-        raise ConnectionResetError
-    try:
-        async with asyncio.timeout(_HEARTBEAT_S):
-            return await frames.get()
-    except TimeoutError:
-        return b": still here\n\n"
-
-
-def _frame(name: str, answer: Json, number: int | None = None) -> bytes:
-    head = f"id: {number}\n" if number is not None else ""
-    return f"{head}event: {name}\ndata: {json.dumps(answer)}\n\n".encode()
-
-
-def _event_frame(event: Event) -> bytes:
-    return _frame("event", event_answer(event), event.id)
+    async def _end_streams(self, _app: web.Application) -> None:
+        self._streams.close()
 
 
 @web.middleware
@@ -198,13 +150,32 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _error(exc.status, exc.code, str(exc), exc.hint)
     except UnknownObjectError as exc:
         return _error(404, "NotFound", str(exc), "psactl get lists what there is")
+    except CommitError as exc:
+        return _error(503, "StoreBroken", str(exc), "nothing was changed: is the disk full?")
     except web.HTTPException as exc:
         return _error(exc.status, "Http", exc.reason, None)
 
 
 def _check_host(request: web.Request) -> None:
-    if not _is_unix(request) and not request.host.startswith(_LOCAL_HOSTS):
-        raise Refusal(403, "ForeignHost", f"host {request.host!r} is not this machine")
+    """Refuse names other than localhost: one that a stranger's DNS made ours (rebinding) is among them."""
+    if not _is_unix(request) and not _is_address(_without_port(request.host)):
+        raise Refusal(403, "ForeignHost", f"host {request.host!r} is not this machine", "use its IP address")
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    bare = name if colon and port.isdecimal() and ("]" in name or ":" not in name) else host
+    return bare.removeprefix("[").removesuffix("]")
+
+
+def _is_address(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _error(status: int, code: str, message: str, hint: str | None) -> web.Response:
@@ -227,15 +198,18 @@ def _operator(request: web.Request, *, admin: bool = False) -> str:
     connection = _connection(request)
     if connection is None or not _is_unix(request):
         raise Refusal(403, "ReadOnly", "TCP only reads", "use psactl on the machine itself")
-    _, uid, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+    uid = peer_uid(connection)
     if admin and uid not in {0, os.geteuid()}:
         raise Refusal(403, "NotAdmin", f"uid {uid} may not do this", "root and the daemon's user may")
     return f"uid {uid}"
 
 
 async def _body(request: web.Request) -> dict[str, Json]:
+    if request.content_type != "application/json":
+        # A page of another site can post text to us, but no JSON.
+        raise Refusal(400, "BadJson", "the body is no JSON", "Content-Type: application/json")
     try:
-        body = await request.json() if request.body_exists else {}
+        body = await request.json()
     except ValueError:
         raise Refusal(400, "BadJson", "the body is no JSON") from None
     if not isinstance(body, dict):
@@ -255,7 +229,7 @@ def _key(text: str) -> Key:
 
 
 def _number(text: str) -> int:
-    if not text.isdecimal():
+    if not re.fullmatch(r"[0-9]{1,18}", text):
         raise Refusal(400, "BadNumber", f"{text!r} is no number")
     return int(text)
 
@@ -263,38 +237,14 @@ def _number(text: str) -> int:
 def _instant(text: Json) -> datetime | None:
     if text is None:
         return None
+    hint = "such as 2026-11-24T18:00:00Z"
     try:
         found = datetime.fromisoformat(str(text))
-    except ValueError:
-        raise Refusal(400, "BadTime", f"{text!r} is no time", "such as 2026-11-24T18:00:00Z") from None
-    return found.astimezone(UTC)
-
-
-async def listen_unix(runner: web.AppRunner, path: Path, group: str) -> None:
-    """Serve on the UNIX socket: 0660, of *group* if the machine has it; OSError if somebody answers there."""
-    _make_way(path)
-    before = os.umask(0o117)
-    try:
-        await web.UnixSite(runner, str(path)).start()
-    finally:
-        os.umask(before)
-    with contextlib.suppress(KeyError, PermissionError):
-        os.chown(path, -1, grp.getgrnam(group).gr_gid)
-
-
-def _make_way(path: Path) -> None:
-    """Make the socket's folder, and remove a socket that a dead daemon left."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(str(path))
-        except OSError:
-            path.unlink()
-            return
-    raise OSError(f"{path}: another daemon answers there")
+        if found.tzinfo is None:
+            raise Refusal(400, "BadTime", f"{text!r} has no time zone", hint)
+        return found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Refusal(400, "BadTime", f"{text!r} is no time", hint) from None
 
 
 @contextlib.asynccontextmanager
@@ -309,9 +259,12 @@ async def serving(
         raise RuntimeError("the runner has no server after its set-up")
     door = LivenessDoor(listener, asyncio.get_running_loop(), server, stuck_for=stuck_for)
     try:
-        await listen_unix(runner, path, group)
+        await web.SockSite(runner, listen_unix(path, group)).start()
         door.open()
-        yield
+        try:
+            yield
+        finally:
+            let_go(path)
     finally:
         door.close()
         await runner.cleanup()

@@ -65,7 +65,7 @@ class ContainerClient(Protocol):
         ...
 
     async def task(self, upid: str) -> SeenTask:
-        """Return how a task stands; it is LOST if Proxmox cannot tell."""
+        """Return how a task stands."""
         ...
 
     async def tasks(self, place: Place, since: datetime) -> tuple[SeenTask, ...]:
@@ -263,7 +263,7 @@ def _verdict(exit_status: Json) -> tuple[TaskState, str]:
         case str() as text if text and text != "unexpected status":
             return TaskState.FAILED, text
         case _:
-            return TaskState.LOST, "Proxmox cannot say how the task ended"
+            return TaskState.ENDED, "Proxmox cannot say how the task ended"
 
 
 def _seen_task(match: re.Match[str], state: TaskState, message: str) -> SeenTask:

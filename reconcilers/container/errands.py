@@ -77,6 +77,8 @@ def _errand(
             return Errands(writes=(Close(intent.id, outcome),))
         case TaskState.FAILED:
             return _of_failure(seen, world)
+        case TaskState.ENDED:
+            return _of_end(container, world, seen)
         case TaskState.LOST:
             return _of_lost(container, world, seen, now)
         case state:
@@ -103,6 +105,14 @@ def _of_failure(seen: SeenIntent, world: World | None) -> Errands:
     still_runs = isinstance(world, SeenContainer) and world.is_running
     stuck = text if intent.action == Shutdown.__name__ and still_runs else None
     return Errands(writes=(Close(intent.id, outcome),), failed=text, stuck=stuck)
+
+
+def _of_end(container: Resource[ContainerSpec], world: World | None, seen: SeenIntent) -> Errands:
+    if isinstance(world, Silent) or world is None:
+        return Errands(waiting=f"{seen.intent.summary}: its outcome is unknown", recheck_after=_LATER)
+    if _is_visible(container, world, seen.intent.action):
+        return Errands(writes=(Close(seen.intent.id, replace(DONE, message="found done")),))
+    return _of_failure(seen, world)
 
 
 def _of_lost(

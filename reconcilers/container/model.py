@@ -106,8 +106,10 @@ class TaskState(enum.Enum):
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
+    ENDED = "ended"
+    """It is over, and Proxmox cannot say how: only the container can tell."""
     LOST = "lost"
-    """Proxmox does not know it any more, or cannot say how it ended: only the container can tell."""
+    """Proxmox does not know it: nobody can say whether it still runs."""
 
 
 @dataclass(frozen=True, slots=True)

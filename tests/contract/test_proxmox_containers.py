@@ -260,7 +260,7 @@ async def test_a_killed_worker_leaves_a_half_created_container_behind_a_lock(clu
     ("exit_status", "state"),
     [
         ("WARNINGS: 2", TaskState.DONE),
-        ("unexpected status", TaskState.LOST),
+        ("unexpected status", TaskState.ENDED),
         ("command 'lxc-start' failed: exit code 1", TaskState.FAILED),
     ],
 )

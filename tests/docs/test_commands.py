@@ -95,7 +95,6 @@ def test_the_documents_have_commands() -> None:
     assert COMMANDS.keys() == {TUTORIAL, *HOW_TO}, "a document with commands that no test runs"
 
 
-@pytest.mark.xdist_group("docs-lab")
 @pytest.mark.parametrize("path", HOW_TO, ids=name)
 def test_the_commands_of_a_how_to_work(checkout: Checkout, path: Path) -> None:
     if path.name == "adopt-a-container.md":
@@ -110,7 +109,6 @@ def test_the_commands_of_a_how_to_work(checkout: Checkout, path: Path) -> None:
     assert found.returncode == 0, f"{found.stdout}\n{found.stderr}"
 
 
-@pytest.mark.xdist_group("docs-lab")
 def test_the_tutorial_works_from_its_first_line_to_its_last(checkout: Checkout) -> None:
     *steps, last = COMMANDS[TUTORIAL]
     found = checkout.run(script(steps))

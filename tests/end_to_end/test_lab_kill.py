@@ -17,6 +17,7 @@ from lab.slots import read_services
 from lab.start import Options, bring_up, drop, start_daemon
 
 _KILLS = 5
+_PATIENCE_S = 200
 #: What each round drops, and which line of which file it changes.
 _ROUNDS = (
     ("psa-billing", "psa-crm", r"memory: \S+", "memory: 5Gi"),
@@ -60,14 +61,14 @@ def _wanted(lab: Lab) -> dict[int, tuple[str, str, str]]:
 def _found(sight: Sight) -> dict[int, tuple[str, str, str]]:
     seen = {}
     for ctid, container in sight.containers().items():
-        size = re.search(r"size=(\w+)", container.config["rootfs"])
+        size = re.search(r"size=(\w+)", container.config.get("rootfs", ""))
         memory, cores = int(container.config["memory"]), container.config["cores"]
         if ctid < 200 and container.started_at is not None:
             seen[ctid] = (mebibytes_text(memory), cores, size[1] if size else "?")
     return seen
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_five_kills_at_random_moments_end_where_no_kill_would(lab: Lab) -> None:
     seed = random.SystemRandom().randrange(1_000_000)
     chance, sight = random.Random(seed), Sight(lab)  # noqa: S311 - moments, no secret
@@ -82,7 +83,8 @@ def test_five_kills_at_random_moments_end_where_no_kill_would(lab: Lab) -> None:
         start_daemon(lab)
 
     wanted = _wanted(lab)
-    assert wait_until(lambda: _found(sight) == wanted and not sight.unready(), 60) is not None, (
+    # A kill between the intent and the call leaves no trace: 60 s and two looks 30 s apart prove that.
+    assert wait_until(lambda: _found(sight) == wanted and not sight.unready(), _PATIENCE_S) is not None, (
         story, wanted, _found(sight), sight.unready()
     )  # fmt: skip
     changes = [(seen.method, seen.path) for seen in sight.changes()]

@@ -16,9 +16,9 @@ from crds.balancer import ServerState
 from lab.haproxy import LabHaproxy
 from lab.processes import send
 from reconcilers.contract import NotSentError, PermanentError, TransientError
-from reconcilers.servers import NodeDown
+from reconcilers.servers import Health, NodeDown, Server
 from reconcilers.transports.haproxy import HaproxyTransport
-from tests.real_haproxy import Site, a_babbler, a_site, free_address, the_node
+from tests.real_haproxy import Site, a_babbler, a_site, free_address, the_node, until
 
 HOSTILE = (
     "blue weight 0;set server api_backend/green",
@@ -127,6 +127,24 @@ async def test_a_reload_that_is_refused_leaves_the_old_process(site: Site) -> No
         assert after.pid == before.pid
         await asyncio.sleep(0.01)
     assert await weight_of(transport) == 5
+
+
+async def test_a_server_that_starts_slowly_has_traffic_and_the_weight_that_was_asked(site: Site) -> None:
+    site.green.is_healthy = False
+    haproxy = site.start(site.backend(green="slowstart 60s"))
+    transport = a_transport(haproxy)
+
+    async def green() -> Server:
+        backend = the_node(await transport.look("api_backend")).find("api_backend")
+        assert backend is not None
+        return backend.servers[1]
+
+    await until(green, lambda server: server.health is Health.DOWN)
+    site.green.is_healthy = True
+    server = await until(green, lambda server: server.health is Health.UP)
+    assert (server.weight, server.takes_traffic) == (100, True)
+    state = haproxy.ask("show servers state api_backend").splitlines()[3].split()
+    assert state[5] == "1", "it has started already: the test shows nothing"
 
 
 async def test_one_of_two_nodes_that_hangs_costs_the_deadline_once_and_never_the_other(site: Site) -> None:

@@ -82,13 +82,16 @@ def test_chatty_libraries_are_quiet_even_at_debug(name: str) -> None:
     assert stream.getvalue() == ""
 
 
+def fail(local: str) -> None:
+    raise ValueError(f"refused: correct-horse-battery and {len(local)}")
+
+
 def test_a_traceback_shows_neither_secrets_nor_locals() -> None:
     hide("correct-horse-battery")
     for stream in (io.StringIO(), Terminal()):
         set_up_logs("info", stream)
         try:
-            local = "a local variable"
-            raise ValueError(f"refused: correct-horse-battery and {len(local)}")
+            fail("a local variable")
         except ValueError:
             structlog.stdlib.get_logger().exception("pass.failed")
         assert "ValueError: refused: (hidden) and 16" in stream.getvalue()

@@ -18,6 +18,8 @@ PRODUCT = tuple(sorted(path for folder in PACKAGES for path in (ROOT / folder).r
 EVERYTHING = tuple(sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")))
 
 MODULE_WALL = 400
+#: A table of texts or of plans does not become clearer in two files.
+TEST_WALL = 450
 FUNCTION_WALL = 45
 #: Where everything may be caught: it logs, counts and backs off there.
 BROAD = {"daemon/engine/controller.py"}
@@ -74,7 +76,7 @@ def test_the_rules_look_at_the_whole_product() -> None:
 
 @pytest.mark.parametrize("path", EVERYTHING, ids=name)
 def test_a_module_stays_below_the_wall(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= MODULE_WALL
+    assert len(path.read_text().splitlines()) <= (MODULE_WALL if path in PRODUCT else TEST_WALL)
 
 
 @pytest.mark.parametrize("path", EVERYTHING, ids=name)

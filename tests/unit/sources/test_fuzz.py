@@ -9,11 +9,11 @@ from daemon.sources.nodes import lines_of, text_of
 from daemon.sources.tree import parse_here, parsed_from
 from tests.builders_source import container_yaml, content_of
 
-MARKS = st.sampled_from(
-    ["[", "]", "{", "}", ": ", "- ", "? ", "&a ", "*a", "!!str ", "| ", ">-\n", "'", '"', "#", "---\n", "...\n",
-     "%YAML 1.1\n", "\n", "  ", "\t", "<<", "\\", "@", "\u2028", "\x00", "\ufeff", "é", "0x1F", ".nan", "1e999",
-     "9" * 50, "kind: Container\n", "spec:\n", "a: 1\n"]
-)  # fmt: skip
+MARKS = st.sampled_from([
+    "[", "]", "{", "}", ": ", "- ", "? ", "&a ", "*a", "!!str ", "| ", ">-\n", "'", '"', "#", "---\n", "\n",
+    "...\n", "%YAML 1.1\n", "  ", "\t", "<<", "\\", "@", "\u2028", "\x00", "\ufeff", "é", "0x1F", ".nan",
+    "1e999", "9" * 50, "kind: Container\n", "spec:\n", "a: 1\n",
+])  # fmt: skip
 YAMLISH = st.lists(st.one_of(MARKS, st.text(max_size=3)), max_size=40).map(
     lambda parts: "".join(parts).encode()
 )

@@ -105,6 +105,11 @@ def test_duplicate_names_are_refused_with_both_lines() -> None:
     ]
 
 
+def test_a_file_has_30_000_values_at_most() -> None:
+    assert messages(b"[" + b"a," * 29_999 + b"]") == []
+    assert messages(b"[" + b"a," * 30_000 + b"]") == ["more than 30000 values in one file"]
+
+
 def test_a_thousand_mistakes_are_not_all_told() -> None:
     assert len(read_documents(b"a: 1\n" * 1000)[1]) == 50
 

@@ -33,7 +33,7 @@ async def test_a_pair_that_is_as_asked_needs_nothing() -> None:
     assert await desk.one_pass(KEY) == plan
 
 
-@pytest.mark.parametrize("floor", ["2.6.13", "2.7", "3.0"])
+@pytest.mark.parametrize("floor", ["2.6.13", "2.7", "2.10", "3.0", "10.0"])
 async def test_a_version_below_the_floor_names_both(floor: str) -> None:
     desk = a_desk(FakeHaproxy(a_backend()), minimumVersion=floor)
     plan = await desk.one_pass(KEY)

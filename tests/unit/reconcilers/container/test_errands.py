@@ -164,6 +164,15 @@ def test_a_lost_task_is_decided_by_the_container_never_by_the_task() -> None:
     assert planned(a_sighting(CONTAINER, is_running=False), lost).waiting is not None
 
 
+def test_a_task_that_ended_without_saying_how_is_decided_at_once_by_the_container() -> None:
+    ended = followed(an_intent(CONTAINER, "Start"), TaskState.ENDED, "Proxmox cannot say how the task ended")
+    assert closed(planned(a_sighting(CONTAINER), ended)) is OutcomeKind.DONE
+    failing = planned(a_sighting(CONTAINER, is_running=False), ended)
+    assert closed(failing) is OutcomeKind.FAILED
+    assert failing.failed == "start CT 100: Proxmox cannot say how the task ended"
+    assert planned(Silent("595"), ended).writes == ()
+
+
 def test_while_the_node_is_silent_nothing_is_concluded() -> None:
     plan = planned(Silent("595"), SeenIntent(UNKNOWN, None), now=START + timedelta(hours=1))
     assert plan.writes == ()

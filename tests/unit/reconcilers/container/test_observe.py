@@ -1,5 +1,6 @@
 """What is concluded from what Proxmox answers: here, elsewhere, absent, unknown; and which tasks are ours."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -22,6 +23,7 @@ from reconcilers.container.model import (
 from reconcilers.container.reconciler import ContainerReconciler
 from reconcilers.container.settings import creation_options
 from reconcilers.contract import Intent, PermanentError, TransientError
+from reconcilers.transports.proxmox import NOTHING, ApiPath, Json
 from tests.builders import START
 from tests.builders_container import UID, UPID, a_container, an_intent
 from tests.fakes.proxmox import USER, FakeProxmox, a_cluster
@@ -132,13 +134,14 @@ async def test_permissions_count_where_they_reach(site: Site, path: str, propaga
 async def test_a_dead_node_makes_its_container_unknown(site: Site) -> None:
     await site.create()
     site.cluster.add_fault(NodeDown("pve1"), site.time)
+    site.cluster.world.time_scale = 0.001
     site.cluster.world.nodes["pve1"].down_since = site.time
     assert isinstance((await site.seen()).world, Silent)
 
 
 async def test_an_unauthorised_token_is_not_an_empty_cluster(site: Site) -> None:
     site.cluster.add_fault(Status(401, "Authentication failed!", count=3), site.time)
-    site.cluster.world.time_scale = 0.0
+    site.cluster.world.time_scale = 0.001
     with pytest.raises(PermanentError) as refused:
         await site.seen()
     assert refused.value.reason == "Unauthorized"
@@ -238,7 +241,7 @@ async def test_a_task_that_the_node_forgot_is_lost(site: Site) -> None:
 
 async def test_a_garbled_list_is_an_error_never_an_empty_one(site: Site) -> None:
     class Garbled(FakeProxmox):
-        async def read(self, path, params={}):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, B006
+        async def read(self, path: ApiPath, params: Mapping[str, str] = NOTHING) -> Json:
             return {"data": []} if path[0] == "cluster" else await super().read(path, params)
 
     site.client = ProxmoxContainers(Garbled(site.cluster, lambda: site.time))

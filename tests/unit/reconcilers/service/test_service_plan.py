@@ -233,7 +233,9 @@ async def test_a_slot_keeps_the_version_it_has_and_the_service_says_that_initial
     for key in (BLUE, SPLIT):
         desk.mark_ready(key)
     plan = await desk.one_pass(KEY)
-    assert "1.0.0" in a_container_of(plan, BLUE).template
+    container = desk.state.objects[BLUE].spec
+    assert isinstance(container, ContainerSpec)
+    assert "1.0.0" in container.template
     ready = verdict(plan, ConditionType.READY)
     assert ready is not None
     assert ready.status is Truth.TRUE
@@ -248,13 +250,52 @@ async def test_other_fields_of_the_shape_reach_the_slot_that_exists() -> None:
     assert a_container_of(await desk.one_pass(KEY), BLUE).memory == 6144
 
 
-async def test_in_steady_state_the_same_is_declared_again_and_nothing_else_is_said() -> None:
+async def test_in_steady_state_nothing_is_written_and_the_same_is_said() -> None:
     desk = a_desk(an_empty_platform(), initial=initial("blue"))
     await desk.one_pass(KEY)
-    before = desk.state
     first, second = await desk.one_pass(KEY), await desk.one_pass(KEY)
     assert first == second
-    assert desk.state.objects == before.objects
+    assert first.writes == ()
+
+
+async def test_a_pass_that_saw_old_weights_does_not_undo_what_a_release_wrote_meanwhile() -> None:
+    desk = a_desk(an_empty_platform(), initial=initial("blue"))
+    await desk.one_pass(KEY)
+    plan = await desk.look(KEY)
+    split = desk.state.objects[SPLIT]
+    assert isinstance(split.spec, TrafficSplitSpec)
+    swapped = {"blue": split.spec.green, "green": split.spec.blue}
+    desk.put(replace(split, spec=split.spec.model_copy(update=swapped), generation=2))
+    desk.keep(KEY, plan)
+    found = desk.state.objects[SPLIT].spec
+    assert isinstance(found, TrafficSplitSpec)
+    assert found.green.weight == 100
+
+
+@pytest.mark.parametrize(
+    "change", [{"labels": {"team": "a"}}, {"lines": {"spec": 9}}], ids=["labels", "place-in-the-file"]
+)
+async def test_what_the_children_have_from_the_services_file_follows_it(change: dict[str, Any]) -> None:
+    desk = a_desk(an_empty_platform(), initial=initial("blue"))
+    await desk.one_pass(KEY)
+    desk.put(replace(desk.state.objects[KEY], **change))
+    assert set(declared(await desk.one_pass(KEY))) == {BLUE, SPLIT}
+
+
+async def test_an_orphaned_child_is_declared_again() -> None:
+    desk = a_desk(an_empty_platform(), initial=initial("blue"))
+    await desk.one_pass(KEY)
+    desk.put(replace(desk.state.objects[BLUE], orphaned_since=START))
+    await desk.one_pass(KEY)
+    assert desk.state.objects[BLUE].orphaned_since is None
+
+
+async def test_without_its_backend_a_service_gives_up_its_split() -> None:
+    desk = a_desk(an_empty_platform(), initial=initial("blue"))
+    await desk.one_pass(KEY)
+    desk.put(a_service(initial=initial("blue"), backend=None))
+    # Declaring the others is what tells the engine that the split is not.
+    assert set(declared(await desk.one_pass(KEY))) == {BLUE}
 
 
 async def test_a_service_is_ready_when_its_live_container_and_its_split_are() -> None:
