@@ -39,6 +39,8 @@ def run_demo(root: Path | None, *, keep: bool) -> int:
                 _print_hints(lab, story)
             else:
                 _end(folder, story, remove=is_good and root is None)
+        elif root is None:
+            folder.rmdir()
     return 0 if is_good else 1
 
 
@@ -56,9 +58,9 @@ def _show(folder: Path, story: Story) -> bool:
 
 def _end_former(folder: Path, story: Story) -> None:
     if (folder / "lab.json").exists():
-        lab, ended = take_down(folder)
+        _, ended = take_down(folder)
         if ended:
-            story.say(f"the lab that still ran in {lab.root} is ended ({ended} processes)")
+            story.say(f"the lab that still ran here is ended ({ended} processes); its files are made anew")
 
 
 def _end(folder: Path, story: Story, *, remove: bool) -> None:

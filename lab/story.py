@@ -24,8 +24,8 @@ class Claim:
 class Story:
     """Plain narrated lines, at most 80 columns; colour only on a terminal."""
 
-    def __init__(self, out: TextIO = sys.stdout) -> None:
-        self._out = out
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out = out if out is not None else sys.stdout
         self._start = time.monotonic()
         self._color = out.isatty() and not os.environ.get("NO_COLOR")
         self.claims: list[Claim] = []

@@ -31,6 +31,8 @@ def plan_balancer(
         steps = [_write(balancer, file) for file in seen.files if _is_stale(file)]
     waiting = all_waiting(arranged)
     pids = _known_pids(balancer)
+    # HAProxy's checks tell nobody: a backend without a server is looked at until it has one.
+    is_unsettled = bool(waiting or seen.files) or any(any(_silent(balancer.spec, node)) for node in nodes)
     return Plan(
         steps=tuple(steps),
         writes=tuple(_reloads(pids, nodes)),
@@ -39,7 +41,7 @@ def plan_balancer(
             nodes=tuple(_line(node) for node in seen.nodes),
             pids={**pids, **{node.name: node.pid for node in nodes}},
         ),
-        recheck_after=_STATE_FILE_EVERY if waiting or seen.files else None,
+        recheck_after=_STATE_FILE_EVERY if is_unsettled else None,
         waiting=waiting,
         blocked=first_problem(arranged),
     )

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from lab.demo import run_demo
 from lab.layout import Lab
 from lab.numbers import is_taken, lock_folder
-from lab.processes import marked
+from lab.processes import marked, send
+from lab.scenes import Scenes
+from lab.start import Options, bring_up
+from lab.story import Story
 
 _CLAIMS = (
     "files become containers and traffic",
@@ -75,3 +79,37 @@ def test_a_demo_that_is_kept_runs_on_and_a_second_one_takes_its_place(short_path
         assert second.wait(60) == 1
     assert marked(lab.record.mark) == frozenset()
     assert marked(Lab.open(folder).record.mark) == frozenset()
+
+
+def test_a_daemon_that_changes_nothing_fails_the_demo(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PSA_MODE", "Observe")
+    monkeypatch.setattr("lab.scenes._PATIENCE_S", 3.0)
+    assert run_demo(short_path / "lab", keep=False) == 1
+    assert "waited 3 s for everything to be Ready, in vain" in capsys.readouterr().out
+    assert marked(Lab.open(short_path / "lab").record.mark) == frozenset()
+
+
+class _Blind(Scenes):
+    """The scenes with a daemon that is stopped once the platform stands."""
+
+    def open_the_doors(self) -> None:
+        super().open_the_doors()
+        send(self._lab.parts.running()["daemon"], signal.SIGSTOP)
+
+
+def test_no_claim_holds_without_a_daemon(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = bring_up(Options(short_path / "lab", services=0, time_scale=0.1), daemon=True, say=print)
+    story = Story()
+    try:
+        blind = _Blind(lab, story)
+        blind.platform()
+        blind.open_the_doors()
+        monkeypatch.setattr("lab.scenes._PATIENCE_S", 0.5)
+        monkeypatch.setattr("lab.control.call_now.__kwdefaults__", {"timeout_s": 0.5})
+        for scene in (blind.weight, blind.reload, blind.stopped_container):
+            scene()
+    finally:
+        lab.parts.end_all(grace_s=0.2)
+    assert [claim.holds for claim in story.claims] == [True, False, False, False]
