@@ -3,6 +3,7 @@
 import fcntl
 import os
 import stat
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -42,9 +43,11 @@ def lock_folder() -> Path:
 
 
 def take_number(folder: Path, *, owner: Path, wanted: int | None = None) -> Number:
-    """Take *wanted*, or the lowest free number; *owner* (the lab's folder) is written into the lock file."""
+    """Take *wanted*, or a free number; *owner* (the lab's folder) is written into the lock file."""
     listening = listening_numbers(Path("/proc/net/tcp").read_text())
-    for value in NUMBERS if wanted is None else (wanted,):
+    # Each folder begins elsewhere: a lab that comes back finds its number free, and neighbours seldom meet.
+    first = zlib.crc32(os.fsencode(owner)) % len(NUMBERS)
+    for value in (*NUMBERS[first:], *NUMBERS[:first]) if wanted is None else (wanted,):
         # A lab of another user, or a part that outlived its lock, still owns its addresses.
         if value not in listening and (lock := _try_lock(folder / f"{value}.lock", owner)) is not None:
             return Number(value, lock)

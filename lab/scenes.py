@@ -107,7 +107,7 @@ class Scenes:
         self._edit(_CRM, r"memory: 4Gi", "memory: 6Gi")
         seconds = self._within(lambda: sight.containers()[_CRM_CT].config["memory"] == "6144")
         self._within(lambda: "memory" in sight.events("Container/psa-crm-blue")[-1])
-        story.say(f"saved; Proxmox has it after {_text(seconds)}. The plan's step said:")
+        story.say(f"saved; Proxmox has it {_after(seconds)}. The plan's step said:")
         sentence = sight.events("Container/psa-crm-blue")[-1]
         story.quote(sentence)
         is_same_run = sight.containers()[_CRM_CT].started_at == before.started_at
@@ -124,7 +124,7 @@ class Scenes:
         self._sight.haproxy.ask(f"set weight {_BACKEND}/blue 7")
         story.say("a colleague types `set weight api_backend/blue 7` into HAProxy's socket")
         seconds = self._within(lambda: self._is_traffic_right() and self._did("blue weight 7 → 100"))
-        story.say(f"blue has 100 again after {_text(seconds)}")
+        story.say(f"blue has 100 again {_after(seconds)}")
         story.claim("a hand-edited weight is put back", _text(seconds), holds=_is_below(seconds, 2))
 
     def reload(self) -> None:
@@ -135,7 +135,7 @@ class Scenes:
         shown = self._shown()
         story.say(f"HAProxy is reloaded: the new worker, pid {pid}, has its file's weights: {shown}")
         seconds = self._within(lambda: self._is_traffic_right() and self._did("green weight 100 → 0", before))
-        story.say(f"after {_text(seconds)}: {self._shown()}")
+        story.say(f"{_after(seconds)} the weights are right: {self._shown()}")
         story.claim("a HAProxy reload is put right", _text(seconds), holds=_is_below(seconds, 2))
 
     def stopped_container(self) -> None:
@@ -148,7 +148,7 @@ class Scenes:
             f" {_POLL}, by default every 60 s)"
         )
         seconds = self._within(lambda: sight.containers()[_TICKETS_CT].started_at not in {None, before})
-        story.say(f"it runs again after {_text(seconds)}")
+        story.say(f"it runs again {_after(seconds)}")
         story.claim("a container stopped by hand runs again", _text(seconds), holds=_is_below(seconds, 10))
 
     def broken_file(self) -> None:
@@ -159,7 +159,7 @@ class Scenes:
         self._edit(_CRM, r"memory: 6Gi", "memroy: 8Gi")
         seconds = self._within(lambda: bool(sight.problems()))
         problem = next(iter(sight.problems()), "(nothing)")
-        story.say(f"`memory` becomes `memroy: 8Gi`; after {_text(seconds)} the daemon says:")
+        story.say(f"`memory` becomes `memroy: 8Gi`; {_after(seconds)} the daemon says:")
         story.quote(problem)
         # The last good spec is not only not lost, it is still enforced.
         call_now(
@@ -173,7 +173,7 @@ class Scenes:
         changes = sight.changes(before)
         story.say(
             f"psa-crm keeps {memory} MiB, and what somebody now changes by hand (cores 2 → 1) is still put"
-            f" back, after {_text(put_back)}"
+            f" back, {_after(put_back)}"
         )
         self._edit(_CRM, r"memroy: 8Gi", "memory: 6Gi")
         mended = self._within(lambda: not sight.problems())
@@ -212,7 +212,8 @@ class Scenes:
         )
         created, asked = sight.creations(before), len(sight.changes(before))
         story.say(
-            f"psa-billing is Ready after {_text(seconds)}: it found its task again, and created nothing twice"
+            f"psa-billing is Ready {_after(seconds)}; Proxmox was asked for {created} container: the daemon"
+            " found its task again"
         )
         story.claim(
             "kill -9 of the daemon in the middle",
@@ -299,6 +300,10 @@ def _psactl(lab: Lab, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 def _text(seconds: float | None) -> str:
     return f"{seconds:.1f} s" if seconds is not None else f"not within {_PATIENCE_S:g} s"
+
+
+def _after(seconds: float | None) -> str:
+    return f"after {seconds:.1f} s" if seconds is not None else f"(NOT within {_PATIENCE_S:g} s)"
 
 
 def _is_below(seconds: float | None, limit: float) -> bool:

@@ -101,6 +101,8 @@ class EngineMetrics:
             self._target.labels(system, endpoint)
             for result in ("ok", "failed"):
                 self._effects.labels(system, result)
+        for state in ("valid", "invalid"):
+            self._files.labels(state)
         self._reload.set(1)
 
     def reconciled(self, kind: str, result: str, seconds: float) -> None:

@@ -52,7 +52,7 @@ async def _follow(client: ContainerClient, place: Place, intent: Intent) -> Seen
     kind = _TASK_KINDS.get(intent.action)
     since = intent.begun_at - _CLOCK_SKEW
     found = await client.tasks(place, since)
-    ours = (t for t in found if t.kind == kind and t.user == client.user and t.begun_at >= since)
+    ours = (task for task in found if task.kind == kind and task.user == client.user)
     task = next(ours, None)
     if task is not None and task.state is TaskState.FAILED:
         task = await client.task(task.upid)

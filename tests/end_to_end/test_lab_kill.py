@@ -34,6 +34,7 @@ def lab(short_path: Path) -> Iterator[Lab]:
     lab = bring_up(Options(folder, services=3, time_scale=0.5), daemon=True, say=lambda _line: None)
     yield lab
     lab.parts.end_all(grace_s=1)
+    sys.stdout.write(lab.parts.tail("daemon", lines=100))  # shown where the test fails
     assert marked(lab.record.mark) == frozenset()
 
 

@@ -5,6 +5,7 @@ import contextlib
 import grp
 import json
 import os
+import select
 import socket
 import stat
 import subprocess
@@ -19,10 +20,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from crds.meta import Key
-from daemon.store.operations import Record
+from daemon.store.operations import Apply, Record
 from daemon.web.liveness import LivenessDoor, listen_tcp
 from daemon.web.unix_socket import listen_unix
-from tests.builders import START
+from tests.builders import START, a_container_spec
 from tests.integration.test_api import KEY, Running, a_daemon, answer_of, declare, until
 
 OTHER = 65534
@@ -290,6 +291,19 @@ async def test_many_changes_of_one_object_reach_a_late_reader_as_its_newest_stat
             seen = spec["cores"]
 
 
+async def test_a_commit_of_many_objects_is_told_object_by_object(tmp_path: Path) -> None:
+    keys = [Key("Container", f"c{number}") for number in range(250)]
+    async with a_daemon(tmp_path) as running, running.unix.get("/api/v1/stream") as stream:
+        spec = a_container_spec()
+        await running.store.commit([Apply(key, f"{n:032x}", spec, START) for n, key in enumerate(keys)])
+        missing = {key.name for key in keys}
+        while missing:
+            (frame,) = await heard(stream, "object", 1)
+            metadata = frame["metadata"]
+            assert isinstance(metadata, dict)
+            missing.discard(metadata["name"])
+
+
 async def test_a_reader_that_takes_nothing_loses_the_connection_and_holds_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,7 +315,16 @@ async def test_a_reader_that_takes_nothing_loses_the_connection_and_holds_nobody
         assert _readers(running) == 1
         await happen(running, 3000)
         await until(lambda: _readers(running) == 0, 10)
+        # Without reading what is left: a polite end would wait for that.
+        link = writer.get_extra_info("socket")
+        await until(lambda: is_hung_up(link.fileno()), 5)
         writer.close()
+
+
+def is_hung_up(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return bool(poll.poll(0))
 
 
 def _readers(running: Running) -> int:

@@ -376,11 +376,15 @@ web.yaml:1:7: error: byte 0xe9 is not UTF-8
 """,
     ),
     "wide characters": (
-        container("  description: 容器 容器\n  startup: {order: 容器}\n"),
+        container("  description: 容器 容器\n  startup: {order: 容器, up: 5}\n"),
         """
 web.yaml:10:20: error: spec.startup.order: a whole number is needed, found "容器"
- 10 |   startup: {order: 容器}
+ 10 |   startup: {order: 容器, up: 5}
     |                    ^^^^
+web.yaml:10:28: error: spec.startup.up: 5 is not allowed
+ 10 |   startup: {order: 容器, up: 5}
+    |                              ^
+    = a duration with its unit is needed: ms, s, m, h or d, such as 30s or 10m
 """,
     ),
     "long line": (

@@ -147,6 +147,8 @@ def test_an_unanswered_step_without_a_trace_is_waited_for_while_its_call_may_be_
 
 
 def test_that_it_did_not_happen_takes_two_looks_half_a_minute_apart() -> None:
+    during = planned(Absent(), SeenIntent(UNKNOWN, None), now=START + timedelta(seconds=59))
+    assert (during.writes, during.steps) == ((), ())
     first = planned(Absent(), SeenIntent(UNKNOWN, None), now=AFTER_CALL)
     assert first.writes == (MarkAbsent(7),)
     assert first.steps == ()
