@@ -296,13 +296,13 @@ class Controller:
             error = ran.error or TransientError(plan.failed or "")
             return self._again_after_failure(taken, memory, patience, error)
         if ran.done or ran.running:
-            memory.failures = 0
+            memory.failures *= bool(ran.running)  # a task that began has not succeeded yet
             pause = patience.pause(memory.repeats + 1, self._random.fraction())
             memory.ran(passed.look.gated.steps, now, pause)
             settle = plan.recheck_after.total_seconds() if plan.recheck_after else SETTLE_S
             self._work.add(taken.key, taken.priority, now + settle)
             return "applied"
-        if not plan.steps:
+        if not plan.steps and plan.waiting is None:
             memory.rested()
         self._work.add(taken.key, Priority.POLL, now + self._rest(resource, plan.recheck_after))
         return "waiting" if plan.waiting else "held" if passed.look.gated.hold else "unchanged"

@@ -116,7 +116,7 @@ class DirectorySource:
 
     async def _settled_scan(self, *, forced: bool) -> Scan:
         """Look until nothing changes meanwhile, a second at most."""
-        began = min(self._first_hint, self._clock.monotonic())
+        began = self._clock.monotonic()
         if forced:
             self._files.forget()
         while True:
