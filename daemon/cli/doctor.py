@@ -1,9 +1,7 @@
 """psactl doctor."""
 
-import importlib.util
-import os
+import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -11,23 +9,13 @@ import click
 
 from daemon.cli.facts import DaemonStatus
 from daemon.cli.failures import CommandError, Exit
+from daemon.cli.machine import Check, check_machine
 from daemon.cli.planning import counted
 from daemon.cli.screen import Tone
 from daemon.cli.session import Session, reaches_daemon, session
 
-_ROOTS: Final = ("crds", "daemon", "metrics", "reconcilers")
 _STATE: Final = "/var/lib/psa-reconciler"
-_LEAST_MIB: Final = 256
-"""The database stays below 50 MiB; a full disk stops the daemon from noting what it does."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was checked; *remedy* is what to do where it is not well."""
-
-    tone: Tone
-    text: str
-    remedy: str = ""
+_SETTINGS: Final = "/etc/psa-reconciler/config.yaml"
 
 
 @click.command(short_help="Check what the daemon needs, with remedies.")
@@ -39,44 +27,27 @@ class Check:
     show_default=True,
     help="The daemon's state directory.",
 )
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=_SETTINGS,
+    envvar="PSA_CONFIG",
+    show_default=True,
+    help="The daemon's settings.",
+)
 @reaches_daemon
 @click.pass_context
-def doctor(ctx: click.Context, state: Path) -> None:
+def doctor(ctx: click.Context, state: Path, config: Path) -> None:
     """Check what the daemon needs. Each ✖ has its remedy; exit code 1 if there is one."""
     here = session()
-    checks = [*_roots(Path(__file__).parents[2]), _space(state), *_daemon(here)]
+    checks = [*check_machine(Path(__file__).parents[2], config, state), *_daemon(here)]
     for check in checks:
         click.echo(here.out.say(check.tone, check.text))
+        if check.detail:
+            click.echo(textwrap.indent(check.detail, "  "))
         if check.remedy:
             click.echo(here.out.say(Tone.PLAIN, f"→ {check.remedy}", "  "))
     ctx.exit(Exit.FAILED if any(check.tone is Tone.BAD for check in checks) else Exit.OK)
-
-
-def _roots(home: Path) -> Iterator[Check]:
-    """Check that our generic package names are ours (ADR 0001)."""
-    for root in _ROOTS:
-        spec = importlib.util.find_spec(root)
-        found = Path(spec.origin).parents[1] if spec is not None and spec.origin else None
-        if found != home:
-            where = f"comes from {found}, not from {home}" if found else "is missing"
-            yield Check(Tone.BAD, f"import root {root} {where}", f"remove the other package named {root}")
-            return
-    yield Check(Tone.GOOD, f"import roots {', '.join(_ROOTS)} are ours, in {home}")
-
-
-def _space(state: Path) -> Check:
-    try:
-        found = os.statvfs(state)
-    except OSError as exc:
-        remedy = "systemctl start psa-reconciler makes it; elsewhere: --state DIR or PSA_STATE"
-        return Check(Tone.BAD, f"state directory {state}: {exc.strerror}", remedy)
-    free = found.f_bavail * found.f_frsize >> 20
-    text = f"state directory {state}: {free} MiB free"
-    if free < _LEAST_MIB:
-        return Check(Tone.BAD, text, f"free at least {_LEAST_MIB} MiB: df -h {state}")
-    if found.f_files and not found.f_favail:
-        return Check(Tone.BAD, f"state directory {state}: no inode free", f"delete files: df -i {state}")
-    return Check(Tone.GOOD, text)
 
 
 def _daemon(here: Session) -> Iterator[Check]:

@@ -26,7 +26,10 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """An object; ``raw`` is the whole JSON, for -o json and for what only one kind has."""
+    """An object; ``raw`` is the whole JSON, for -o json and for what only one kind has.
+
+    ``suspended`` says why, and until when, it is left alone.
+    """
 
     kind: str
     name: str
@@ -39,7 +42,7 @@ class Thing:
     origin: str | None
     created_at: datetime | None
     orphaned_since: datetime | None
-    suspended: bool
+    suspended: str | None
     conditions: tuple[Condition, ...]
     children: tuple[str, ...]
     raw: Mapping[str, Any]
@@ -177,11 +180,19 @@ def thing(raw: Any) -> Thing:
         origin=_optional(metadata["origin"]),
         created_at=_instant(metadata["createdAt"]),
         orphaned_since=_instant(metadata["orphanedSince"]),
-        suspended=bool(raw["spec"].get("suspend")) or bool(metadata.get("suspended")),
+        suspended=_suspension(raw["spec"], metadata),
         conditions=tuple(_condition(each) for each in status["conditions"]),
         children=tuple(_line(each) for each in raw["children"]),
         raw=raw,
     )
+
+
+def _suspension(spec: Any, metadata: Any) -> str | None:
+    found = metadata.get("suspended")
+    if found:
+        end = f"until {_line(found['until'])}" if found.get("until") else "until it is resumed"
+        return f"{_line(found['reason'])}, {end} [{_line(found['actor'])}]"
+    return "its spec says suspend: true" if spec.get("suspend") else None
 
 
 def _condition(raw: Any) -> Condition:

@@ -30,14 +30,19 @@ def state_of(found: Thing) -> State:
     if found.orphaned_since is not None:
         return State("Orphaned", Tone.HELD, found.orphaned_since, "its file is gone; nothing is changed")
     ready = found.condition("Ready")
-    if found.suspended:
-        since = ready.since if ready else None
-        return State("Suspended", Tone.HELD, since, "nothing is changed until it is resumed")
+    if found.suspended is not None:
+        return State("Suspended", Tone.HELD, None, found.suspended)
     if ready is None:
         return State("New", Tone.BUSY, found.created_at, "not looked at yet")
-    if found.observed_generation < found.generation:
+    if found.observed_generation < found.generation and not _is_told_why(found, ready):
         return State("Changed", Tone.BUSY, None, f"generation {found.generation} is not looked at yet")
     return _by_conditions(found, ready)
+
+
+def _is_told_why(found: Thing, ready: Condition) -> bool:
+    """Whether the conditions say why the newest generation was not looked at."""
+    stalled = found.condition("Stalled")
+    return ready.status == "Unknown" or (stalled is not None and stalled.status == "True")
 
 
 def _by_conditions(found: Thing, ready: Condition) -> State:

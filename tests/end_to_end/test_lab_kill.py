@@ -62,10 +62,11 @@ def _wanted(lab: Lab) -> dict[int, tuple[str, str, str]]:
 def _found(sight: Sight) -> dict[int, tuple[str, str, str]]:
     seen = {}
     for ctid, container in sight.containers().items():
-        size = re.search(r"size=(\w+)", container.config.get("rootfs", ""))
-        memory, cores = int(container.config["memory"]), container.config["cores"]
+        # One that Proxmox is still making has no settings yet, and does not run.
         if ctid < 200 and container.started_at is not None:
-            seen[ctid] = (mebibytes_text(memory), cores, size[1] if size else "?")
+            size = re.search(r"size=(\w+)", container.config["rootfs"])
+            memory = mebibytes_text(int(container.config["memory"]))
+            seen[ctid] = (memory, container.config["cores"], size[1] if size else "?")
     return seen
 
 
