@@ -1,0 +1,1 @@
+"""Release: a version for a set of services, in lockstep, and the way back."""

@@ -1,0 +1,1 @@
+"""The phases of a release as a table: pure."""

@@ -1,0 +1,1 @@
+"""Sequential tests on counts of errors: pure."""
