@@ -7,11 +7,17 @@ from typing import Final
 from crds.balancer import LoadBalancerSpec, LoadBalancerStatus, TrafficSplitSpec, TrafficSplitStatus
 from crds.container import ContainerSpec, ContainerStatus
 from crds.meta import Model, Spec
+from crds.release import ReleaseMemo, ReleaseSpec, ReleaseStatus
 from crds.service import ServiceSpec, ServiceStatus
 
 #: Kinds that files may declare.
 FILE_KINDS: Final[Mapping[str, type[Spec]]] = MappingProxyType(
-    {"Container": ContainerSpec, "LoadBalancer": LoadBalancerSpec, "Service": ServiceSpec}
+    {
+        "Container": ContainerSpec,
+        "LoadBalancer": LoadBalancerSpec,
+        "Release": ReleaseSpec,
+        "Service": ServiceSpec,
+    }
 )
 #: Kinds that only other objects declare.
 INTERNAL_KINDS: Final[Mapping[str, type[Spec]]] = MappingProxyType({"TrafficSplit": TrafficSplitSpec})
@@ -21,7 +27,10 @@ STATUSES: Final[Mapping[str, type[Model]]] = MappingProxyType(
     {
         "Container": ContainerStatus,
         "LoadBalancer": LoadBalancerStatus,
+        "Release": ReleaseStatus,
         "Service": ServiceStatus,
         "TrafficSplit": TrafficSplitStatus,
     }
 )
+#: What a kind writes down for itself.
+MEMOS: Final[Mapping[str, type[Model]]] = MappingProxyType({"Release": ReleaseMemo})

@@ -1,4 +1,4 @@
-"""Amounts as people write them: ``4Gi``, ``512Mi``, ``10m``, ``200ms``; without a unit only zero is clear."""
+"""Amounts as people write them: ``4Gi``, ``10m``, ``200ms``, ``0.1%``; without a unit only zero is clear."""
 
 import re
 from datetime import timedelta
@@ -33,6 +33,20 @@ def _duration(value: object) -> object:
     if match is None:
         raise ValueError("a duration with its unit is needed: ms, s, m, h or d, such as 30s or 10m")
     return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+
+
+def _share(value: object) -> object:
+    if isinstance(value, float):
+        return value
+    match = re.fullmatch(r"(\d{1,3}(?:\.\d{1,6})?)%", value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("a percentage is needed, such as 0.1%")
+    return round(float(match[1]) / 100, 9)
+
+
+def share_text(share: float) -> str:
+    """Write a share of 1 as a percentage."""
+    return f"{share * 100:.6f}".rstrip("0").rstrip(".") + "%"
 
 
 def mebibytes_text(amount: int) -> str:
@@ -72,4 +86,11 @@ Duration = Annotated[
     BeforeValidator(_duration),
     PlainSerializer(duration_text, return_type=str),
     WithJsonSchema({"type": "string", "pattern": r"^\d{1,9}(ms|s|m|h|d)$", "examples": ["30s", "10m"]}),
+]
+Share = Annotated[
+    float,
+    BeforeValidator(_share),
+    Field(gt=0, lt=1),
+    PlainSerializer(share_text, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^\d{1,3}(\.\d{1,6})?%$", "examples": ["0.1%"]}),
 ]

@@ -33,11 +33,29 @@ class PermanentError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """What a person or an alert asked of one object. ``id`` counts the object's requests from 1.
+
+    ``verb`` is one word of the kind's own, such as ``rollback``; ``answer`` is None while it is open.
+    """
+
+    id: int
+    verb: str
+    actor: str
+    at: datetime
+    reason: str = ""
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    accepted: bool = False
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Resource(Generic[SpecT]):
     """An object as the store has it: desired state and what is known about it.
 
     ``uid`` is 32 hex digits; ``generation`` counts changes of the spec from 1; instants are UTC.
-    ``status`` is the kind's own status model, None before the first look.
+    ``status`` is the kind's own status model, None before the first look. ``memo`` is what the kind wrote
+    down for itself: it may change each second, wakes nobody, and outlives the process.
     """
 
     key: Key
@@ -56,6 +74,9 @@ class Resource(Generic[SpecT]):
     observed_generation: int = 0
     conditions: tuple[Condition, ...] = ()
     status: Model | None = None
+    memo: Model | None = None
+    requests: tuple[Request, ...] = ()
+    """What was asked of it, oldest first: all that is open, and the last answered ones."""
 
     def condition(self, kind: ConditionType) -> Condition | None:
         """Return the condition of that type, or None if nothing was said yet."""
@@ -175,6 +196,29 @@ class Declare:
 
 
 @dataclass(frozen=True, slots=True)
+class Amend:
+    """Write: an object that belongs to ``owner`` shall have this spec and these annotations from now on.
+
+    It is made if it is not there. If it changed since it was seen, nothing of the plan is written, and the
+    pass is made again. Its labels and its place in the file are the owner's.
+    """
+
+    key: Key
+    spec: Spec
+    annotations: Mapping[str, str]
+    owner: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Write: what became of a request, for who asked."""
+
+    request: int
+    accepted: bool
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Write: what became of an open intent."""
 
@@ -198,7 +242,15 @@ class Note:
     warning: bool = False
 
 
-Write = Declare | Close | MarkAbsent | Note
+Write = Declare | Amend | Answer | Close | MarkAbsent | Note
+
+
+class Urgency(enum.Enum):
+    """How soon the next look, and the objects that a plan amends, must have their turn."""
+
+    ORDINARY = "ordinary"
+    RELEASE = "release"
+    ROLLBACK = "rollback"
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +276,9 @@ class Plan(Generic[ActionT]):
     verdicts: tuple[Verdict, ...] = ()
     status: Model | None = None
     """The kind's status model; None leaves the last one."""
+    memo: Model | None = None
+    """What the kind writes down for itself; None leaves the last one."""
+    urgency: Urgency = Urgency.ORDINARY
     recheck_after: timedelta | None = None
     """When to look again; None means after the poll interval. A duration, never "at once"."""
     waiting: str | None = None
@@ -253,6 +308,10 @@ class View(Protocol):
 
     def intents(self, key: Key) -> tuple[Intent, ...]:
         """Return the open intents of an object, oldest first."""
+        ...
+
+    def value(self, name: str) -> str | None:
+        """Return a value of the daemon's own, such as ``freeze``; None if it was never set."""
         ...
 
 

@@ -4,14 +4,15 @@ import asyncio
 import traceback
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
-from crds.meta import Condition, ConditionType, Key, Mode, Truth
+from crds.meta import ConditionType, Key, Mode, Truth
 from daemon.engine.backoff import PATIENT, URGENT, Backoff
 from daemon.engine.bulkhead import Bulkhead
 from daemon.engine.effects import AtPoint, EffectRunner, nothing_happens
+from daemon.engine.interests import Interests, has_new_request, is_asked_anew
 from daemon.engine.judge import judge_blind
 from daemon.engine.memory import Memory, Refusal, is_stale
 from daemon.engine.passes import AnyReconciler, Look, Passed, Passes, poll_interval
@@ -20,7 +21,15 @@ from daemon.ports import Clock, Random
 from daemon.store.operations import Event, Record, Report
 from daemon.store.store import Changed, CommitError, Store
 from metrics.engine import EngineMetrics
-from reconcilers.contract import AnyResource, PermanentError, TransientError, Verdict
+from reconcilers.contract import (
+    Amend,
+    AnyResource,
+    PermanentError,
+    Plan,
+    TransientError,
+    Urgency,
+    Verdict,
+)
 
 log = structlog.stdlib.get_logger()
 
@@ -31,6 +40,11 @@ SETTLE_S: Final = 0.05
 TICK_S: Final = 0.001
 """Timers may fire early by the clock's resolution; shorter waits would spin."""
 JITTER: Final = 0.1
+PRIORITIES: Final = {
+    Urgency.ORDINARY: Priority.POLL,
+    Urgency.RELEASE: Priority.RELEASE,
+    Urgency.ROLLBACK: Priority.ROLLBACK,
+}
 ALWAYS_WATCHED: Final = timedelta(seconds=1)
 """Kinds polled this often are exempt from bulkheads and long back-off: traffic splits."""
 
@@ -59,7 +73,7 @@ class Controller:
         self._work = WorkSet()
         self._memories: dict[Key, Memory] = {}
         self._bulkheads: dict[str, Bulkhead] = {}
-        self._dependents: dict[Key, set[Key]] = {}
+        self._interests = Interests()
         self._running: dict[Key, float] = {}
         self._wake = asyncio.Event()
         self._draining = False
@@ -125,7 +139,7 @@ class Controller:
     async def run(self) -> None:
         """Make passes until drained. Raises only what is not an Exception (a crash in a test)."""
         for key, resource in self._store.state.objects.items():
-            self._index(key, None, resource)
+            self._interests.index(key, None, resource)
             self._tell(resource)
             self._work.add(key, Priority.STARTUP, self._clock.monotonic())
         try:
@@ -224,7 +238,11 @@ class Controller:
         del self._running[key]
         self._work.done(key)
         self.last_progress = now
-        result = self._schedule(taken, resource, passed)
+        if isinstance(passed, Passed) and passed.stale:
+            self._work.add(key, taken.priority, now)
+            result = "stale"
+        else:
+            result = self._schedule(taken, resource, passed)
         self._metrics.reconciled(key.kind, result, now - started)
         self._wake.set()
 
@@ -281,6 +299,7 @@ class Controller:
             return self._again_after_failure(taken, memory, patience, _error_of(passed))
         memory.seen_at = now
         plan, ran = passed.look.plan, passed.ran
+        self._hurry(plan, now)
         endpoint = self._reconcilers[taken.key.kind].endpoint(resource) or "none"
         for _ in (*ran.done, *ran.running):
             self._metrics.effect(endpoint, "ok")
@@ -304,8 +323,15 @@ class Controller:
             return "applied"
         if not plan.steps and plan.waiting is None:
             memory.rested()
-        self._work.add(taken.key, Priority.POLL, now + self._rest(resource, plan.recheck_after))
+        self._work.add(taken.key, PRIORITIES[plan.urgency], now + self._rest(resource, plan.recheck_after))
         return "waiting" if plan.waiting else "held" if passed.look.gated.hold else "unchanged"
+
+    def _hurry(self, plan: Plan[Any], now: float) -> None:
+        """Give what an urgent plan amended its urgency."""
+        if plan.urgency is not Urgency.ORDINARY:
+            for write in plan.writes:
+                if isinstance(write, Amend):
+                    self._work.add(write.key, PRIORITIES[plan.urgency], now)
 
     def _again_after_failure(
         self, taken: Taken, memory: Memory, patience: Backoff, error: Exception | None
@@ -335,31 +361,21 @@ class Controller:
     def _on_commit(self, changes: Sequence[Changed], events: Sequence[Event]) -> None:
         for change in changes:
             before, after = change.before, change.after
-            self._index(change.key, before, after)
+            self._interests.index(change.key, before, after)
             if after is None:
                 continue
             self._tell(after)
-            if before is None or before.generation != after.generation or _was_orphaned(before, after):
+            if is_asked_anew(before, after):
                 self.wake(change.key, Priority.CHANGE)
-            if before is None or _looks_different(before, after):
-                self._wake_interested(change.key, after)
+            if has_new_request(before, after):
+                self.wake(change.key, Priority.ROLLBACK)
+            for interested in self._interests.of(before, after):
+                self._work.add(interested, Priority.DEPENDENCY, self._clock.monotonic())
+                self._wake.set()
 
     def _tell(self, resource: AnyResource) -> None:
         statuses = {condition.type.value: condition.status.value for condition in resource.conditions}
         self._metrics.conditions(resource.key.kind, resource.key.name, statuses)
-
-    def _wake_interested(self, key: Key, resource: AnyResource) -> None:
-        if resource.owner is not None:
-            self._work.add(resource.owner, Priority.DEPENDENCY, self._clock.monotonic())
-        for dependent in self._dependents.get(key, ()):
-            self._work.add(dependent, Priority.DEPENDENCY, self._clock.monotonic())
-        self._wake.set()
-
-    def _index(self, key: Key, before: AnyResource | None, after: AnyResource | None) -> None:
-        for reference in before.spec.depends_on if before else ():
-            self._dependents.get(reference, set()).discard(key)
-        for reference in after.spec.depends_on if after else ():
-            self._dependents.setdefault(reference, set()).add(key)
 
     def _forget(self, key: Key) -> None:
         self._memories.pop(key, None)
@@ -368,19 +384,3 @@ class Controller:
 
 def _error_of(passed: Passed | Exception) -> Exception | None:
     return passed if isinstance(passed, Exception) else passed.look.error
-
-
-def _was_orphaned(before: AnyResource, after: AnyResource) -> bool:
-    return (before.orphaned_since is None) != (after.orphaned_since is None)
-
-
-def _statuses(conditions: tuple[Condition, ...]) -> tuple[tuple[ConditionType, Truth], ...]:
-    return tuple((condition.type, condition.status) for condition in conditions)
-
-
-def _looks_different(before: AnyResource, after: AnyResource) -> bool:
-    return (
-        before.status != after.status
-        or before.observed_generation != after.observed_generation
-        or _statuses(before.conditions) != _statuses(after.conditions)
-    )

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,9 +14,11 @@ from daemon.engine.gate import Gated, Hold, dependencies, gate
 from daemon.engine.judge import judge, judge_blind
 from daemon.engine.memory import Memory
 from daemon.ports import Clock, Random
-from daemon.store.operations import Apply, Miss, Operation, Orphan, Record, Report, Settle
-from daemon.store.store import Store
+from daemon.store.operations import Apply, Miss, Operation, Orphan, Record, Reply, Report, Saw, Settle
+from daemon.store.store import StaleError, Store
 from reconcilers.contract import (
+    Amend,
+    Answer,
     AnyResource,
     Close,
     Declare,
@@ -26,6 +28,7 @@ from reconcilers.contract import (
     Plan,
     Reconciler,
     TransientError,
+    View,
 )
 
 log = structlog.stdlib.get_logger()
@@ -41,6 +44,7 @@ class Look:
     plan: Plan[Any] | None
     gated: Gated
     waits_for: Hold | None
+    view: View
     error: TransientError | PermanentError | None = None
 
 
@@ -52,6 +56,8 @@ class Passed:
     ran: Ran = NOTHING_RAN
     withheld: bool = False
     """Steps were kept back because the same ones had no effect, or were refused for good."""
+    stale: bool = False
+    """Nothing was written: what the plan would change is not any more what it was made for."""
 
 
 class Passes:
@@ -82,9 +88,9 @@ class Passes:
         except TimeoutError:
             seconds = reconciler.pass_deadline.total_seconds()
             error = TransientError(f"no observation within {seconds:g} s")
-            return Look(None, Gated((), (), None), waits_for, error)
+            return Look(None, Gated((), (), None), waits_for, view, error)
         except (TransientError, PermanentError) as exc:
-            return Look(None, Gated((), (), None), waits_for, exc)
+            return Look(None, Gated((), (), None), waits_for, view, exc)
         plan = reconciler.plan(resource, seen, self._clock.now())
         gated = gate(
             resource,
@@ -95,7 +101,7 @@ class Passes:
             waits_for=waits_for,
             intents=self._store.state.intents(resource.key),
         )
-        return Look(plan, gated, waits_for)
+        return Look(plan, gated, waits_for, view)
 
     async def make(self, resource: AnyResource, memory: Memory, mode: Mode) -> Passed:
         """Make one whole pass. Raises CommitError, and whatever a broken reconciler raises."""
@@ -113,10 +119,14 @@ class Passes:
             deadline = self._reconcilers[resource.key.kind].pass_deadline
             ran = await self._effects.run(resource, steps, apply, deadline=deadline)
         passed = Passed(look, ran, withheld)
-        operations = self._findings(resource, passed)
-        if operations:
-            await self._effects.commit(operations)
-        return passed
+        try:
+            await self._effects.commit(self._findings(resource, passed))
+        except StaleError as exc:
+            log.info("pass.stale", object=str(resource.key), why=str(exc))
+        else:
+            return passed
+        await self._effects.commit(ran.results)
+        return replace(passed, stale=True)
 
     def _findings(self, resource: AnyResource, passed: Passed) -> tuple[Operation, ...]:
         """Return all that the pass has to say, results of its steps first."""
@@ -129,26 +139,44 @@ class Passes:
             verdicts=judge(resource, plan, look.gated, passed.ran, look.waits_for),
             generation=resource.generation,
             status=plan.status,
+            memo=plan.memo,
         )
         trouble = str(passed.ran.error) if passed.ran.error else plan.failed
         failed = self._failure(resource.key, "StepFailed", trouble)
-        return (*passed.ran.results, *self._written(resource, plan), *failed, report)
+        return (*passed.ran.results, *self._written(resource, plan, look.view), *failed, report)
 
-    def _written(self, resource: AnyResource, plan: Plan[Any]) -> Iterable[Operation]:
+    def _written(self, resource: AnyResource, plan: Plan[Any], view: View) -> Iterable[Operation]:
         now = self._clock.now()
         declared = [write for write in plan.writes if isinstance(write, Declare)]
         if not self._is_orphaned(resource):
             for write in declared:
-                yield from self._declared(resource, write)
+                yield from self._declared(resource, write, view)
         if declared:
             keys = {child.key for child in declared}
             lost = [child.key for child in self._store.state.children(resource.key) if child.key not in keys]
             yield from (Orphan(key, now) for key in lost)
-        yield from (
-            _translated(resource.key, write, now) for write in plan.writes if not isinstance(write, Declare)
+        for other in plan.writes:
+            if isinstance(other, Amend):
+                yield self._amended(other, view)
+            elif not isinstance(other, Declare):
+                yield _translated(resource.key, other, now)
+
+    def _amended(self, write: Amend, view: View) -> Operation:
+        owner = view.get(write.owner)
+        return Apply(
+            key=write.key,
+            uid=self._random.uid(),
+            spec=write.spec,
+            at=self._clock.now(),
+            labels=owner.labels if owner is not None else {},
+            annotations=write.annotations,
+            owner=write.owner,
+            origin=owner.origin if owner is not None else None,
+            lines=owner.lines if owner is not None else {},
+            saw=Saw.of(view.get(write.key)),
         )
 
-    def _declared(self, resource: AnyResource, write: Declare) -> Iterable[Operation]:
+    def _declared(self, resource: AnyResource, write: Declare, view: View) -> Iterable[Operation]:
         found = self._store.state.get(write.key)
         if found is not None and found.owner != resource.key:
             holder = found.owner or found.origin
@@ -164,6 +192,7 @@ class Passes:
             owner=resource.key,
             origin=resource.origin,
             lines=write.lines,
+            saw=Saw.of(view.get(write.key)),
         )
 
     async def _report_blind(self, resource: AnyResource, look: Look) -> None:
@@ -189,8 +218,10 @@ class Passes:
         return owner is not None and self._is_orphaned(owner)
 
 
-def _translated(key: Key, write: Close | MarkAbsent | Note, now: datetime) -> Operation:
+def _translated(key: Key, write: Answer | Close | MarkAbsent | Note, now: datetime) -> Operation:
     match write:
+        case Answer(request, accepted, message):
+            return Reply(key, request, accepted, message)
         case Close(intent, outcome):
             return Settle(intent, outcome, now)
         case MarkAbsent(intent):

@@ -5,17 +5,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from crds.kinds import KINDS, STATUSES
+from crds.kinds import KINDS, MEMOS, STATUSES
 from crds.meta import Condition, ConditionType, Key, Model, Origin, Truth, canonical
 from daemon.store.operations import Event
-from reconcilers.contract import AnyResource, Intent, OutcomeKind, Resource
+from reconcilers.contract import AnyResource, Intent, OutcomeKind, Request, Resource
 
 Cell = str | int | float | None
 Row = tuple[Cell, ...]
 
 OBJECT_COLUMNS: Final = (
     "kind, name, uid, generation, spec, created_at, labels, annotations, owner, file, line, lines, "
-    "orphaned_since, observed_generation, conditions, status"
+    "orphaned_since, observed_generation, conditions, status, memo, requests"
 )
 INTENT_COLUMNS: Final = (
     "id, kind, name, generation, action, target, summary, begun_at, deadline, state, reference, absent_since"
@@ -66,7 +66,22 @@ def object_row(resource: AnyResource) -> Row:
         resource.observed_generation,
         _text(conditions),
         None if resource.status is None else _text(canonical(resource.status)),
+        None if resource.memo is None else _text(canonical(resource.memo)),
+        _text([_request_data(request) for request in resource.requests]),
     )
+
+
+def _request_data(request: Request) -> list[object]:
+    return [
+        request.id,
+        request.verb,
+        request.actor,
+        request.at.isoformat(),
+        request.reason,
+        dict(request.arguments),
+        request.accepted,
+        request.answer,
+    ]
 
 
 def object_from(row: Row) -> AnyResource:
@@ -80,9 +95,7 @@ def object_from(row: Row) -> AnyResource:
 
 def _object_from(key: Key, row: Row) -> AnyResource:
     spec = KINDS[key.kind].model_validate_json(str(row[4]), strict=False, by_alias=True, by_name=False)
-    status: Model | None = None
-    if row[15] is not None:
-        status = STATUSES[key.kind].model_validate_json(str(row[15]), by_alias=True, by_name=False)
+    status, memo = _model(STATUSES, key, row[15]), _model(MEMOS, key, row[16])
     conditions = tuple(
         Condition(ConditionType(kind), Truth(truth), reason, message, instant(since))
         for kind, truth, reason, message, since in json.loads(str(row[14]))
@@ -102,7 +115,18 @@ def _object_from(key: Key, row: Row) -> AnyResource:
         observed_generation=int(row[13] or 0),
         conditions=conditions,
         status=status,
+        memo=memo,
+        requests=tuple(
+            Request(number, verb, actor, instant(at), reason, arguments, accepted, answer)
+            for number, verb, actor, at, reason, arguments, accepted, answer in json.loads(str(row[17]))
+        ),
     )
+
+
+def _model(models: Mapping[str, type[Model]], key: Key, text: Cell) -> Model | None:
+    if text is None:
+        return None
+    return models[key.kind].model_validate_json(str(text), by_alias=True, by_name=False)
 
 
 def intent_row(intent: Intent) -> Row:

@@ -11,14 +11,15 @@ from daemon.store.codec import Cell, Row
 from daemon.store.operations import Event, Suspend
 from daemon.store.state import State
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 _SCHEMA: Final = """
 CREATE TABLE objects (
     kind TEXT, name TEXT, uid TEXT NOT NULL, generation INTEGER NOT NULL, spec TEXT NOT NULL,
     created_at TEXT NOT NULL, labels TEXT NOT NULL, annotations TEXT NOT NULL, owner TEXT,
     file TEXT, line INTEGER, lines TEXT NOT NULL, orphaned_since TEXT, observed_generation INTEGER NOT NULL,
-    conditions TEXT NOT NULL, status TEXT, PRIMARY KEY (kind, name)) WITHOUT ROWID;
+    conditions TEXT NOT NULL, status TEXT, memo TEXT, requests TEXT NOT NULL DEFAULT '[]',
+    PRIMARY KEY (kind, name)) WITHOUT ROWID;
 CREATE TABLE intents (
     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, generation INTEGER NOT NULL,
     action TEXT NOT NULL, target TEXT NOT NULL, summary TEXT NOT NULL, begun_at TEXT NOT NULL,
@@ -32,6 +33,12 @@ CREATE TABLE suspensions (
     kind TEXT, name TEXT, until TEXT, reason TEXT NOT NULL, actor TEXT NOT NULL, PRIMARY KEY (kind, name));
 CREATE TABLE vars (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+
+#: What brings an older file to the next schema.
+_MIGRATIONS: Final = {
+    1: "ALTER TABLE objects ADD COLUMN memo TEXT; "
+    "ALTER TABLE objects ADD COLUMN requests TEXT NOT NULL DEFAULT '[]';"
+}
 
 #: How many rows are kept; the rest of the history is in the journal of systemd.
 KEPT_EVENTS: Final = 10_000
@@ -81,9 +88,10 @@ class Database:
             raise NewerSchemaError(
                 f"the database has schema {found}, this version knows up to {SCHEMA_VERSION}"
             )
-        if found == 0:
+        script = _SCHEMA if found == 0 else "".join(_MIGRATIONS[old] for old in range(found, SCHEMA_VERSION))
+        if found < SCHEMA_VERSION:
             self._connection.executescript(
-                f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+                f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
             )
 
     def write(self, statements: Iterable[Statement]) -> None:

@@ -5,12 +5,29 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from crds.meta import Key, Model, Origin, Spec
-from reconcilers.contract import Outcome, Verdict
+from reconcilers.contract import AnyResource, Outcome, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Saw:
+    """An object as a writer saw it; ``generation`` is 0 if there was none."""
+
+    generation: int
+    annotations: Mapping[str, str]
+
+    @classmethod
+    def of(cls, resource: AnyResource | None) -> "Saw":
+        """Return what is compared of *resource*."""
+        return cls(0, {}) if resource is None else cls(resource.generation, resource.annotations)
 
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """The object shall exist with this spec; ``uid`` is for a new one. Changed specs count generations."""
+    """The object shall exist with this spec; ``uid`` is for a new one. Changed specs count generations.
+
+    ``saw`` is what its writer decided on: if the object has another spec or other annotations by now, the
+    whole transaction is refused. None takes any.
+    """
 
     key: Key
     uid: str
@@ -21,6 +38,7 @@ class Apply:
     owner: Key | None = None
     origin: Origin | None = None
     lines: Mapping[str, int] = field(default_factory=dict)
+    saw: Saw | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +58,29 @@ class Report:
     verdicts: tuple[Verdict, ...]
     generation: int | None = None
     status: Model | None = None
+    memo: Model | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A person or an alert wants something of the object; its next pass answers."""
+
+    key: Key
+    verb: str
+    actor: str
+    at: datetime
+    reason: str = ""
+    arguments: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What became of a request."""
+
+    key: Key
+    request: int
+    accepted: bool
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +150,7 @@ class Assign:
     value: str
 
 
-Operation = Apply | Orphan | Report | Begin | Settle | Miss | Record | Suspend | Resume | Assign
+Operation = Apply | Orphan | Report | Ask | Reply | Begin | Settle | Miss | Record | Suspend | Resume | Assign
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
+from typing import Final
 
 from crds.meta import Condition, Key, canonical
 from daemon.store.operations import (
     Apply,
+    Ask,
     Assign,
     Begin,
     Event,
@@ -15,14 +17,17 @@ from daemon.store.operations import (
     Operation,
     Orphan,
     Record,
+    Reply,
     Report,
     Resume,
     Settle,
     Suspend,
 )
-from reconcilers.contract import AnyResource, Intent, OutcomeKind, Resource, Verdict
+from reconcilers.contract import AnyResource, Intent, OutcomeKind, Request, Resource, Verdict
 
 EMPTY: Mapping[Key, AnyResource] = MappingProxyType({})
+#: Answered requests that are kept of each object, so that who asked can read the answer.
+KEPT_ANSWERS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,9 @@ class State:
     def intents(self, key: Key) -> tuple[Intent, ...]:
         return self.open_intents.get(key, ())
 
+    def value(self, name: str) -> str | None:
+        return self.values.get(name)
+
     def suspension(self, key: Key, now: datetime) -> Suspend | None:
         """Return who suspended the object and why, unless that has run out."""
         found = self.suspended.get(key)
@@ -72,7 +80,7 @@ def merge_conditions(
 def advance(state: State, operation: Operation) -> State:
     """Return the state after *operation*; the very same object where nothing changes."""
     match operation:
-        case Apply() | Orphan() | Report():
+        case Apply() | Orphan() | Report() | Ask() | Reply():
             return _with_object(state, _changed_object(state, operation))
         case Begin() | Settle() | Miss():
             return _with_intent(state, operation)
@@ -88,15 +96,38 @@ def advance(state: State, operation: Operation) -> State:
             return state if same else replace(state, values={**state.values, name: value})
 
 
-def _changed_object(state: State, operation: Apply | Orphan | Report) -> AnyResource | None:
+def _changed_object(state: State, operation: Apply | Orphan | Report | Ask | Reply) -> AnyResource | None:
     old = state.objects.get(operation.key)
+    if isinstance(operation, Apply):
+        return _created(operation) if old is None else _applied(old, operation)
+    if old is None:
+        return None
     match operation:
-        case Apply():
-            return _created(operation) if old is None else _applied(old, operation)
         case Orphan(_, at):
-            return old if old is None or old.orphaned_since else replace(old, orphaned_since=at)
+            return old if old.orphaned_since else replace(old, orphaned_since=at)
         case Report():
-            return None if old is None else _reported(old, operation)
+            return _reported(old, operation)
+        case Ask():
+            return replace(old, requests=(*old.requests, _request(old, operation)))
+        case Reply():
+            return replace(old, requests=_answered(old.requests, operation))
+
+
+def _request(old: AnyResource, asked: Ask) -> Request:
+    number = old.requests[-1].id + 1 if old.requests else 1
+    return Request(number, asked.verb, asked.actor, asked.at, asked.reason, asked.arguments)
+
+
+def _answered(requests: tuple[Request, ...], reply: Reply) -> tuple[Request, ...]:
+    """Write the answer to an open request, and forget the oldest answered ones."""
+    said = tuple(
+        replace(each, accepted=reply.accepted, answer=reply.message)
+        if each.id == reply.request and each.answer is None
+        else each
+        for each in requests
+    )
+    kept = {each.id for each in [each for each in said if each.answer is not None][-KEPT_ANSWERS:]}
+    return tuple(each for each in said if each.answer is None or each.id in kept)
 
 
 def _created(operation: Apply) -> AnyResource:
@@ -135,6 +166,7 @@ def _reported(old: AnyResource, operation: Report) -> AnyResource:
         observed_generation=operation.generation or old.observed_generation,
         conditions=merge_conditions(old.conditions, operation.verdicts, operation.at),
         status=old.status if operation.status is None else operation.status,
+        memo=old.memo if operation.memo is None else operation.memo,
     )
 
 

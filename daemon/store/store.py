@@ -14,6 +14,7 @@ from daemon.store import database as sql
 from daemon.store.database import Database, Statement
 from daemon.store.operations import (
     Apply,
+    Ask,
     Assign,
     Begin,
     Event,
@@ -21,8 +22,10 @@ from daemon.store.operations import (
     Operation,
     Orphan,
     Record,
+    Reply,
     Report,
     Resume,
+    Saw,
     Settle,
     Suspend,
 )
@@ -32,6 +35,10 @@ from reconcilers.contract import AnyResource, OutcomeKind
 
 class CommitError(Exception):
     """Nothing of the transaction was kept: the disk is full, read-only or broken."""
+
+
+class StaleError(Exception):
+    """Nothing of the transaction was kept: an object changed since its writer saw it."""
 
 
 class Executor(Protocol):
@@ -91,7 +98,8 @@ class Store:
     async def commit(self, operations: Iterable[Operation]) -> State:
         """Carry out all *operations* or none, and return the new state.
 
-        What changes nothing is not written. Raises CommitError; then memory is as it was, too.
+        What changes nothing is not written. Raises CommitError, or StaleError where an object is not as its
+        writer saw it; then memory is as it was, too.
         """
         async with self._turn:
             before = after = self.state
@@ -99,6 +107,7 @@ class Store:
             touched: dict[Key, None] = {}
             events: list[Event] = []
             for operation in operations:
+                _refuse_stale(before, operation)
                 old, after = after, advance(after, operation)
                 if after is not old:
                     statements += _statements(after, operation)
@@ -136,11 +145,22 @@ class Store:
         self._database.close()
 
 
+def _refuse_stale(state: State, operation: Operation) -> None:
+    if not isinstance(operation, Apply) or operation.saw is None:
+        return
+    found = Saw.of(state.get(operation.key))
+    if found != operation.saw:
+        seen = operation.saw.generation
+        raise StaleError(f"{operation.key} changed: seen at generation {seen}, now {found.generation}")
+
+
 def _note(state: State, operation: Operation, touched: dict[Key, None], events: list[Event]) -> None:
     match operation:
         case Record(key=key):
             events.append(state.last_events[key])
         case Apply(key=key) | Orphan(key=key) | Report(key=key) | Suspend(key=key) | Resume(key=key):
+            touched[key] = None
+        case Ask(key=key) | Reply(key=key):
             touched[key] = None
         case Begin() | Settle() | Miss() | Assign():
             pass
@@ -161,7 +181,7 @@ def _statements(after: State, operation: Operation) -> list[Statement]:
             return [(sql.DROP_SUSPENSION, (key.kind, key.name))]
         case Assign(name, value):
             return [(sql.PUT_VALUE, (name, value))]
-        case Apply(key=key) | Orphan(key=key) | Report(key=key):
+        case Apply(key=key) | Orphan(key=key) | Report(key=key) | Ask(key=key) | Reply(key=key):
             return [(sql.PUT_OBJECT, codec.object_row(after.objects[key]))]
 
 
