@@ -46,6 +46,9 @@ def _host(text: str) -> str:
 InterfaceAddress = Annotated[str, AfterValidator(_address)]
 HostAddress = Annotated[str, AfterValidator(_host)]
 SearchDomain = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")]
+#: The stamp on a container that says what it was made from.
+Recipe = Annotated[str, StringConstraints(pattern=r"^psa-r-[0-9a-f]{12}$")]
+Incarnation = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,79}$")]
 Description = Annotated[str, StringConstraints(max_length=4096)]
 
 
@@ -156,6 +159,10 @@ class ContainerSpec(Spec, ContainerShape):
     """Its first interface, net0."""
     state: PowerState = PowerState.RUNNING
     """Whether it shall run."""
+    incarnation: Incarnation | None = None
+    """Which attempt of a release it is made for; another one is another container. Written by releases."""
+    replace: Recipe | None = None
+    """Stamp of the container that may be destroyed to make room for this one. Written by releases."""
 
     def claims(self, name: str) -> tuple[Claim, ...]:
         """Claim the container id, and the address if there is one."""
@@ -173,6 +180,10 @@ class ContainerStatus(Model):
     """Node that it was found on; absent while there is no such container."""
     state: str | None = None
     """running or stopped, as Proxmox says."""
+    recipe: str | None = None
+    """Stamp that says what it was made from."""
+    adopted: bool = False
+    """Whether it was made by somebody else and taken over."""
     pending: tuple[str, ...] = ()
     """Fields that take effect with the next start."""
     task: str | None = None

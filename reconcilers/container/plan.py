@@ -27,10 +27,11 @@ from reconcilers.container.model import (
 )
 from reconcilers.container.ownership import half_made, is_ours, made_otherwise, stranger, taken
 from reconcilers.container.settings import (
-    RECIPE_TAG,
+    ADOPTED_TAG,
     Difference,
     creation_options,
     differences,
+    recipe_of,
     recipe_tag,
 )
 from reconcilers.contract import (
@@ -82,10 +83,12 @@ def _status(container: Resource[ContainerSpec], world: World | None, errands: Er
     last = container.status if isinstance(container.status, ContainerStatus) else ContainerStatus()
     stuck = errands.stuck or last.stuck
     match world:
-        case SeenContainer(node=node, is_running=is_running, pending=pending):
+        case SeenContainer(node=node, is_running=is_running, config=config, pending=pending):
             return ContainerStatus(
                 node=node,
                 state="running" if is_running else "stopped",
+                recipe=recipe_of(config),
+                adopted=ADOPTED_TAG in config.tags,
                 pending=pending,
                 task=errands.task,
                 stuck=stuck if is_running else None,
@@ -175,7 +178,7 @@ class _Comparison:
         """Return the steps of this pass, at most one of them exclusive, and what stands in the way."""
         renewals = self._renewals(world) if is_ours(self._container, world) else ()
         settings = (self._configure(world, changes),) if changes else ()
-        if renewals and Verb.RECREATE in self._spec.allow:
+        if renewals and (Verb.RECREATE in self._spec.allow or self._may_replace(world)):
             # Settings of what is about to go matter only where they protect it.
             if world.config.protection:
                 return (settings, None) if self._spec.protection is False else ((), self._protected())
@@ -246,7 +249,9 @@ class _Comparison:
         summary = f"restart CT {self._place.ctid}, so that {', '.join(waits)} takes effect"
         return self._halt(summary, path=f"spec.{waits[0]}", needs=Verb.RESTART)
 
-    def _halt(self, summary: str, *, path: str, needs: Verb | None) -> ContainerStep:
+    def _halt(
+        self, summary: str, *, path: str, needs: Verb | None, cut: Verb | None = Verb.FORCE_STOP
+    ) -> ContainerStep:
         """Ask for an orderly shutdown; cut the power after one that did not end, if that is allowed."""
         changes = (Change("spec.state", "running", "stopped"),)
         if self._stuck is not None and (needs is None or needs in self._spec.allow):
@@ -256,7 +261,7 @@ class _Comparison:
                 deadline=_DEADLINES["stop"],
                 path=path,
                 changes=changes,
-                needs=Verb.FORCE_STOP,
+                needs=cut,
             )
         timeout = self._spec.shutdown_timeout
         return self._exclusive(
@@ -270,10 +275,13 @@ class _Comparison:
 
     def _renewals(self, world: SeenContainer) -> tuple[Change, ...]:
         """Return the create-time fields that are not as asked."""
-        recipe = recipe_tag(self._spec)
-        recipes = {tag for tag in world.config.tags if tag.startswith(RECIPE_TAG)}
         template = (Change("spec.template", "another", self._spec.template),)
-        return (*(template if recipes and recipe not in recipes else ()), *made_otherwise(self._spec, world))
+        is_other = recipe_of(world.config) not in {None, recipe_tag(self._spec)}
+        return (*(template if is_other else ()), *made_otherwise(self._spec, world))
+
+    def _may_replace(self, world: SeenContainer) -> bool:
+        """Whether a release said that this very container may go."""
+        return self._spec.replace is not None and self._spec.replace == recipe_of(world.config)
 
     def _renewal(
         self, world: SeenContainer, renewals: tuple[Change, ...]
@@ -282,15 +290,19 @@ class _Comparison:
             return (), ("ManagedByHA", f"{self._place} is driven by HA: it is not made anew")
         why = ", ".join(f"{c.path.removeprefix('spec.')} {c.old} → {c.new}" for c in renewals)
         summary = f"make CT {self._place.ctid} anew ({why})"
+        needs = None if self._may_replace(world) else Verb.RECREATE
         if world.is_running:
-            return (self._halt(f"{summary}: shut it down", path=renewals[0].path, needs=Verb.RECREATE),), None
+            # What a release replaces has no traffic any more.
+            cut = Verb.FORCE_STOP if needs is not None else None
+            path = renewals[0].path
+            return (self._halt(f"{summary}: shut it down", path=path, needs=needs, cut=cut),), None
         step = self._exclusive(
             Destroy(self._place),
             f"{summary}: destroy it with its disks",
             deadline=_DEADLINES["destroy"],
             path=renewals[0].path,
             changes=renewals,
-            needs=Verb.RECREATE,
+            needs=needs,
         )
         return (step,), None
 

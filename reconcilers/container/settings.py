@@ -16,6 +16,7 @@ from reconcilers.contract import Change
 OUR_TAG: Final = "psa"
 OWNER_TAG: Final = "psa-u-"
 RECIPE_TAG: Final = "psa-r-"
+ADOPTED_TAG: Final = "psa-a"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,14 @@ def owner_tag(uid: str) -> str:
 
 
 def recipe_tag(spec: ContainerSpec) -> str:
-    """Return the stamp of what Proxmox does not remember of a creation: the template."""
-    return f"{RECIPE_TAG}{hashlib.sha256(spec.template.encode()).hexdigest()[:12]}"
+    """Return the stamp of what Proxmox does not remember of a creation: the template, and the attempt."""
+    made_of = spec.template if spec.incarnation is None else f"{spec.template} {spec.incarnation}"
+    return f"{RECIPE_TAG}{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
+
+
+def recipe_of(config: Config) -> str | None:
+    """Return the stamp that says what a container was made from, None if it has none."""
+    return min((tag for tag in config.tags if tag.startswith(RECIPE_TAG)), default=None)
 
 
 def is_owner_tag(tag: str) -> bool:
@@ -76,7 +83,7 @@ def is_owner_tag(tag: str) -> bool:
 
 def is_stamp(tag: str) -> bool:
     """Whether *tag* is one of ours, which no spec can ask for."""
-    return tag == OUR_TAG or tag.startswith((OWNER_TAG, RECIPE_TAG))
+    return tag in {OUR_TAG, ADOPTED_TAG} or tag.startswith((OWNER_TAG, RECIPE_TAG))
 
 
 def differences(spec: ContainerSpec, name: str, uid: str, config: Config) -> tuple[Difference, ...]:
@@ -91,7 +98,7 @@ def differences(spec: ContainerSpec, name: str, uid: str, config: Config) -> tup
         *_interface(spec.network, dict(config.net0)),
         *_features(spec.features, dict(config.features)),
         *_startup(spec.startup, dict(config.startup)),
-        *_tags(spec, uid, config.tags),
+        *_tags(spec, uid, config),
     )
 
 
@@ -221,12 +228,15 @@ def _seconds(duration: timedelta | None) -> str | None:
     return None if duration is None else str(math.ceil(duration.total_seconds()))
 
 
-def _tags(spec: ContainerSpec, uid: str, seen: frozenset[str]) -> Iterator[Difference]:
+def _tags(spec: ContainerSpec, uid: str, config: Config) -> Iterator[Difference]:
+    seen = config.tags
     recipes = {tag for tag in seen if tag.startswith(RECIPE_TAG)}
     # The recipe of the existing container stays until it is made anew; it says what it was made from.
     recipe = recipe_tag(spec) if not recipes or recipe_tag(spec) in recipes else min(recipes)
     asked = seen if spec.tags is None else frozenset(spec.tags)
     wanted = {tag for tag in asked if not is_stamp(tag)} | {OUR_TAG, owner_tag(uid), recipe}
+    if ADOPTED_TAG in seen or (config is not NO_CONFIG and owner_tag(uid) not in seen):
+        wanted.add(ADOPTED_TAG)
     if wanted != seen:
         old, new = _shown(print_tags(seen)), print_tags(wanted)
         yield Difference("tags", new, f"tags {old} → {new}", (Change("spec.tags", old, new),))

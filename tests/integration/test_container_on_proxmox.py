@@ -242,7 +242,7 @@ async def test_a_container_of_the_same_name_is_adopted_on_request(site: Site) ->
     adopting = site.loop(memory="6Gi", adopt=True)
     await converge(adopting)
     config = await site.config()
-    assert (config["memory"], config["tags"]) == ("6144", "psa;psa-r-272bad9135db;psa-u-01234567")
+    assert (config["memory"], config["tags"]) == ("6144", "psa;psa-a;psa-r-272bad9135db;psa-u-01234567")
     await assert_silent(site, adopting)
 
 

@@ -18,6 +18,7 @@ from reconcilers.container.model import (
     World,
 )
 from reconcilers.container.plan import plan_container
+from reconcilers.container.settings import recipe_tag
 from reconcilers.contract import Close, Intent, MarkAbsent, Outcome, OutcomeKind, Plan, Resource
 from tests.builders import START
 from tests.builders_container import UPID, a_container, a_sighting, an_intent, followed
@@ -90,14 +91,14 @@ def test_a_shutdown_that_did_not_end_is_remembered_until_the_container_stops() -
     (step,) = planned(a_sighting(later), container=later).steps
     assert isinstance(step.action, Stop)
     stopped = planned(a_sighting(later, is_running=False), container=later)
-    assert stopped.status == ContainerStatus(node="pve1", state="stopped")
+    assert stopped.status == ContainerStatus(node="pve1", state="stopped", recipe=recipe_tag(later.spec))
 
 
 def test_a_stuck_shutdown_is_forgotten_when_the_container_shall_run_again() -> None:
     status = ContainerStatus(node="pve1", state="running", stuck="shutdown CT 100: container did not stop")
     container = replace(a_container(), status=status)
     assert planned(a_sighting(container), container=container).status == ContainerStatus(
-        node="pve1", state="running"
+        node="pve1", state="running", recipe=recipe_tag(container.spec)
     )
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from crds.container import ContainerStatus
 from crds.meta import Verb
 from reconcilers.container.model import (
     Destroy,
@@ -11,6 +12,7 @@ from reconcilers.container.model import (
     Shutdown,
     Volume,
 )
+from reconcilers.container.settings import owner_tag, recipe_tag
 from tests.builders_container import OTHER_TEMPLATE, a_container, a_sighting, actions, configured, planned
 
 GIB = 1024**3
@@ -35,7 +37,7 @@ def test_a_container_of_the_same_name_waits_for_adoption_and_then_gets_stamps_an
     assert plan.foreign == "CT 100 on pve exists already and was not made by us"
     assert dict(configured(plan).options) == {
         "memory": "6144",
-        "tags": "psa;psa-r-272bad9135db;psa-u-01234567;theirs",
+        "tags": "psa;psa-a;psa-r-272bad9135db;psa-u-01234567;theirs",
     }
 
 
@@ -91,3 +93,34 @@ def test_a_protected_container_is_not_made_anew() -> None:
     plan = planned(kept, world)
     assert (plan.steps, plan.blocked and plan.blocked[0]) == ((), "Protected")
     assert configured(planned(released, world)).options == (("protection", "0"),)
+
+
+def test_a_container_that_a_release_names_is_replaced_without_a_verb_and_no_other() -> None:
+    old = a_container()
+    there = a_sighting(old, is_running=False)
+    wanted = a_container(template=OTHER_TEMPLATE, incarnation="psa-suite.2", replace=recipe_tag(old.spec))
+    (step,) = planned(wanted, there).steps
+    assert isinstance(step.action, Destroy)
+    assert step.needs is None
+    (held,) = planned(
+        a_container(template=OTHER_TEMPLATE, replace="psa-r-000000000000"), a_sighting(old)
+    ).steps
+    assert (type(held.action), held.needs) == (Shutdown, Verb.RECREATE)
+
+
+def test_the_same_template_of_another_attempt_is_another_container() -> None:
+    old = a_container(incarnation="psa-suite.1")
+    wanted = a_container(incarnation="psa-suite.2", replace=recipe_tag(old.spec))
+    running = planned(wanted, a_sighting(old))
+    assert isinstance(running.steps[0].action, Shutdown)
+    assert planned(wanted, a_sighting(wanted)).steps == ()
+
+
+def test_an_adopted_container_says_so_for_ever() -> None:
+    container = a_container(adopt=True)
+    tags = frozenset({"psa", "psa-a", owner_tag(container.uid), recipe_tag(container.spec)})
+    world = a_sighting(container, tags=tags)
+    plan = planned(container, world)
+    assert plan.steps == ()
+    assert isinstance(plan.status, ContainerStatus)
+    assert plan.status.adopted

@@ -21,6 +21,7 @@ from reconcilers.container.model import (
     Stop,
     Volume,
 )
+from reconcilers.container.settings import recipe_tag
 from reconcilers.contract import Plan, StepClass
 from tests.builders_container import OTHER_TEMPLATE, a_container, a_sighting, actions, configured, planned
 
@@ -31,7 +32,9 @@ PLACE = Place("pve", "pve1", 100)
 def test_a_container_that_is_as_asked_needs_nothing() -> None:
     container = a_container()
     plan = planned(container, a_sighting(container))
-    assert plan == Plan(status=ContainerStatus(node="pve1", state="running"))
+    assert plan == Plan(
+        status=ContainerStatus(node="pve1", state="running", recipe=recipe_tag(container.spec))
+    )
 
 
 def test_a_missing_container_is_created_with_its_stamps_and_not_yet_started() -> None:
@@ -211,7 +214,8 @@ def test_a_pending_change_restarts_only_with_its_verb_and_says_what_waits() -> N
         Truth.TRUE,
         "PendingRestart",
     )
-    assert plan.status == ContainerStatus(node="pve1", state="running", pending=("nameserver", "timezone"))
+    assert isinstance(plan.status, ContainerStatus)
+    assert (plan.status.state, plan.status.pending) == ("running", ("nameserver", "timezone"))
 
 
 def test_somebody_elses_pending_change_restarts_nothing() -> None:
