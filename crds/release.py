@@ -300,6 +300,37 @@ class ReleaseStatus(Model):
     """What the watch can see at today's traffic."""
 
 
+class Shown(Model):
+    """What people see of one entry, figures of the last second."""
+
+    requests: int = 0
+    """Candidate's requests since the split was read back."""
+    errors: int = 0
+    """How many of them failed."""
+    stable_requests: int = 0
+    """Stable's requests in the same time."""
+    stable_errors: int = 0
+    """How many of them failed."""
+    evidence: float = 0.0
+    """Power of ten by which a broken limit explains this better than a kept one."""
+    needed: float = 0.0
+    """Power of ten from which on it counts as broken."""
+    missing: int | None = None
+    """Requests that the promotion still needs; absent when it needs none, or when more would not help."""
+    p50_ms: float | None = None
+    """Candidate's response time that half of the last minute's answers kept."""
+    p95_ms: float | None = None
+    """The same for 95 of 100."""
+    p99_ms: float | None = None
+    """The same for 99 of 100."""
+    asked: int = 0
+    """Candidate's percentage of the traffic as asked."""
+    observed: int | None = None
+    """The same as seen in HAProxy; absent while it does not answer."""
+    says: str = ""
+    """The verdict of the last second as a sentence."""
+
+
 class ReleaseMemo(Model):
     """What a release writes down each second while it watches."""
 
@@ -307,6 +338,8 @@ class ReleaseMemo(Model):
     """The attempt that it belongs to."""
     entries: dict[str, Evidence] = Field(default_factory=dict)
     """Evidence of each entry."""
+    shown: dict[str, Shown] = Field(default_factory=dict)
+    """Figures of each entry for people."""
     healthy_since: datetime | None = None
     """Since when all candidates are healthy."""
     soaked_s: float = 0.0
