@@ -129,6 +129,15 @@ class Platform:
 
         await until(look, lambda servers: servers == expected)
 
+    async def wait_noted(self, key: Key, reason: str) -> None:
+        """Return once there is such an event: it is kept with the pass's result, after the last command."""
+
+        async def look() -> list[str]:
+            await asyncio.sleep(0)
+            return self.reasons(key)
+
+        await until(look, lambda reasons: reason in reasons)
+
     def reasons(self, key: Key) -> list[str]:
         return [event.reason for event in self.store.events(key)]
 

@@ -107,6 +107,7 @@ async def test_a_reload_or_restart_is_put_right_within_a_second_and_noted(site: 
         began = loop.time()
         await platform.wait_servers("blue 100 0", "green 0 1")
         assert loop.time() - began <= 1.2
+        await platform.wait_noted(SPLIT, "BalancerReloaded")
         await platform.wait_ready(SPLIT)
         assert platform.reasons(SPLIT).count("BalancerReloaded") == 1
         wrong_s = platform.registry.get_sample_value("psa_wrong_color_seconds_total", {"service": NAME})
