@@ -77,6 +77,8 @@ class Resource(Generic[SpecT]):
     memo: Model | None = None
     requests: tuple[Request, ...] = ()
     """What was asked of it, oldest first: all that is open, and the last answered ones."""
+    held: tuple[str, str] | None = None
+    """Reason and message of what forbids changes in this pass; who writes ``Amend`` must obey."""
 
     def condition(self, kind: ConditionType) -> Condition | None:
         """Return the condition of that type, or None if nothing was said yet."""
@@ -289,6 +291,8 @@ class Plan(Generic[ActionT]):
     """Reason and message of what will not move until a person or the spec does something: Stalled."""
     failed: str | None = None
     """What failed outside since the last look: retried with back-off."""
+    outlives_file: bool = False
+    """Whether what was begun is brought to its end although the file is gone."""
 
 
 class View(Protocol):

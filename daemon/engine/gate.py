@@ -39,6 +39,17 @@ def dependencies(view: View, resource: AnyResource) -> Hold | None:
     return None
 
 
+def standing_hold(
+    resource: AnyResource, *, mode: Mode, suspended: bool, waits_for: Hold | None
+) -> Hold | None:
+    """Return what forbids all changes of an object whatever its plan is, the widest first."""
+    if Mode.OBSERVE in {mode, resource.spec.mode}:
+        return Hold("ObserveMode", "mode Observe: nothing is changed")
+    if suspended or resource.spec.suspend:
+        return Hold("Suspended", "suspended: nothing is changed")
+    return waits_for
+
+
 def _is_ready(view: View, key: Key) -> bool:
     found = view.get(key)
     return found is not None and found.is_ready()
@@ -64,27 +75,21 @@ def _listed(keys: Iterable[Key]) -> str:
     return ", ".join(str(key) for key in keys)
 
 
-def gate(  # noqa: PLR0911 - one return a rule, in the order of the rules
+def gate(
     resource: AnyResource,
     plan: Plan[Any],
     *,
-    mode: Mode,
     orphaned: bool,
-    suspended: bool,
-    waits_for: Hold | None,
+    standing: Hold | None,
     intents: tuple[Intent, ...],
 ) -> Gated:
     """Apply the rules that hold for every kind (DESIGN §3, §4), the widest first."""
     if not plan.steps:
         return Gated((), (), None)
-    if orphaned:
+    if orphaned and not plan.outlives_file:
         return _all_held(plan, "Orphaned", "its file is gone: nothing is changed until it is back")
-    if Mode.OBSERVE in {mode, resource.spec.mode}:
-        return _all_held(plan, "ObserveMode", "mode Observe: nothing is changed")
-    if suspended or resource.spec.suspend:
-        return _all_held(plan, "Suspended", "suspended: nothing is changed")
-    if waits_for is not None:
-        return Gated((), plan.steps, waits_for)
+    if standing is not None:
+        return Gated((), plan.steps, standing)
     if plan.foreign is not None and not resource.spec.adopt:
         return _all_held(plan, "AdoptionRequired", f"{plan.foreign}; set adopt: true to take it over")
     return _allowed(resource, plan, intents)

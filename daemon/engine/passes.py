@@ -10,7 +10,7 @@ import structlog
 
 from crds.meta import Key, Mode
 from daemon.engine.effects import EffectRunner, Ran
-from daemon.engine.gate import Gated, Hold, dependencies, gate
+from daemon.engine.gate import Gated, Hold, dependencies, gate, standing_hold
 from daemon.engine.judge import judge, judge_blind
 from daemon.engine.memory import Memory
 from daemon.ports import Clock, Random
@@ -91,14 +91,16 @@ class Passes:
             return Look(None, Gated((), (), None), waits_for, view, error)
         except (TransientError, PermanentError) as exc:
             return Look(None, Gated((), (), None), waits_for, view, exc)
-        plan = reconciler.plan(resource, seen, self._clock.now())
+        now = self._clock.now()
+        suspended = self._store.is_suspended(resource.key, now)
+        standing = standing_hold(resource, mode=mode, suspended=suspended, waits_for=waits_for)
+        held = None if standing is None else (standing.reason, standing.message)
+        plan = reconciler.plan(replace(resource, held=held), seen, now)
         gated = gate(
             resource,
             plan,
-            mode=mode,
             orphaned=self._is_orphaned(resource),
-            suspended=self._store.is_suspended(resource.key, self._clock.now()),
-            waits_for=waits_for,
+            standing=standing,
             intents=self._store.state.intents(resource.key),
         )
         return Look(plan, gated, waits_for, view)

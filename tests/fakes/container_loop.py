@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from crds.container import ContainerSpec
-from crds.meta import Key, Mode
+from crds.meta import Key
 from daemon.engine.gate import gate
 from daemon.store.state import State
 from reconcilers.container.model import ContainerAction
@@ -108,10 +108,8 @@ class ContainerLoop:
         gated = gate(
             resource,
             plan,
-            mode=Mode.ENFORCE,
             orphaned=False,
-            suspended=False,
-            waits_for=None,
+            standing=None,
             intents=self.intents,
         )
         ran, results, error = await self._run(gated.steps)

@@ -8,7 +8,7 @@ import pytest
 
 from crds.meta import Condition, ConditionType, Key, Mode, Truth, Verb
 from daemon.engine.effects import Ran
-from daemon.engine.gate import Gated, Hold, dependencies, gate
+from daemon.engine.gate import Gated, Hold, dependencies, gate, standing_hold
 from daemon.engine.judge import judge, judge_blind
 from daemon.store.state import State
 from reconcilers.contract import (
@@ -37,14 +37,13 @@ def a_step(
 
 
 def gated(resource: AnyResource, plan: Plan[Turn], **changes: Any) -> Gated:
-    values = {
-        "mode": Mode.ENFORCE,
-        "orphaned": False,
-        "suspended": False,
-        "waits_for": None,
-        "intents": (),
-        **changes,
-    }
+    standing = standing_hold(
+        resource,
+        mode=changes.pop("mode", Mode.ENFORCE),
+        suspended=changes.pop("suspended", False),
+        waits_for=changes.pop("waits_for", None),
+    )
+    values = {"orphaned": False, "standing": standing, "intents": (), **changes}
     return gate(resource, plan, **values)
 
 
@@ -74,6 +73,11 @@ def test_steps_are_held(
     assert result.held == plan.steps
     assert result.hold is not None
     assert result.hold.reason == reason
+
+
+def test_what_outlives_its_file_is_brought_to_its_end() -> None:
+    plan = Plan(steps=(a_step(),), outlives_file=True)
+    assert gated(PLAIN, plan, orphaned=True).steps == plan.steps
 
 
 def test_what_the_spec_allows_is_done() -> None:
