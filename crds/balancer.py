@@ -3,7 +3,7 @@
 import enum
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import AwareDatetime, Field, StringConstraints
 
 from crds.meta import Claim, EndpointName, Model, ObjectName, Spec
 
@@ -81,6 +81,26 @@ class ServerShare(Model):
     state: ServerState
     """Administrative state."""
 
+    @property
+    def part(self) -> int:
+        """Weight for new clients: nothing unless it is ready."""
+        return self.weight if self.state is ServerState.READY else 0
+
+
+class Override(Model):
+    """What a person wants of the traffic for a while, instead of the record."""
+
+    blue: Weight
+    """Blue's absolute weight; 0 is maintenance, which moves sticky clients too."""
+    green: Weight
+    """Green's absolute weight; 0 is maintenance."""
+    until: AwareDatetime
+    """When the record is in force again."""
+    reason: str
+    """Why."""
+    actor: str
+    """Who."""
+
 
 class TrafficSplitSpec(Spec):
     """Which share of a service's traffic each colour gets; written by the service and its release only."""
@@ -95,6 +115,8 @@ class TrafficSplitSpec(Spec):
     """Blue's share."""
     green: ServerShare
     """Green's share."""
+    override: Override | None = None
+    """What a person wants for a while; a release holds meanwhile."""
 
 
 class TrafficSplitStatus(Model):

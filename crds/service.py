@@ -1,13 +1,28 @@
 """Service: a pair of containers, blue and green, and the backend that sends traffic to one of them."""
 
 import enum
-from typing import Annotated
+from typing import Annotated, Final, TypedDict
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from crds.balancer import BackendName, ServerName
-from crds.container import Attachment, ContainerShape, CtId, InterfaceAddress, NodeName
-from crds.meta import Claim, EndpointName, Model, ObjectName, Spec
+from crds.balancer import BackendName, Override, ServerName, ServerShare, TrafficSplitSpec
+from crds.container import (
+    Attachment,
+    ContainerShape,
+    ContainerSpec,
+    CtId,
+    InterfaceAddress,
+    NetworkInterface,
+    NodeName,
+)
+from crds.meta import Claim, DeletionPolicy, EndpointName, Key, Mode, Model, ObjectName, Spec, Verb
+
+#: Annotations of our own on the children of a service.
+VERSION: Final = "psa.platform/version"
+SERVICE: Final = "psa.platform/service"
+COLOR: Final = "psa.platform/color"
+#: Written by releases on both containers at a promotion: which colour is live behind the entry.
+LIVE: Final = "psa.platform/live"
 
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,62}$")]
 HealthPath = Annotated[str, StringConstraints(pattern=r"^/[\x21-\x7e]*$", max_length=255)]
@@ -105,6 +120,16 @@ class Initial(Model):
     """Version that it runs."""
 
 
+class _PassedDown(TypedDict):
+    """What a service's children have from it."""
+
+    mode: Mode
+    deletion_policy: DeletionPolicy
+    allow: tuple[Verb, ...]
+    adopt: bool
+    suspend: bool
+
+
 class ServiceSpec(Spec):
     """A service with two colours."""
 
@@ -132,15 +157,102 @@ class ServiceSpec(Spec):
             found.append(Claim(f"CT {slot.ctid} on {self.container.endpoint}", (*path, "ctid")))
             found.append(Claim(f"address {address} on {self.container.endpoint}", (*path, "address")))
             if self.backend is not None:
-                server = f"{self.backend.name}/{slot.server or color.value}"
+                server = f"{self.backend.name}/{self.server_name(color)}"
                 found.append(Claim(f"server {server} on {self.backend.endpoint}", (*path, "port")))
         return tuple(found)
+
+    def server_name(self, color: Color) -> ServerName:
+        """Return the name of a colour's server in HAProxy."""
+        return self.colors[color].server or color.value
+
+    def container_spec(
+        self,
+        name: str,
+        color: Color,
+        version: str,
+        *,
+        incarnation: str | None = None,
+        replace: str | None = None,
+    ) -> ContainerSpec:
+        """Return what the container of *color* is at *version*, for the service called *name*.
+
+        Built from parts that were validated with the service. *incarnation* and *replace* are a release's.
+        """
+        shape, slot = self.container, self.colors[color]
+        attachment = {field: getattr(shape.network, field) for field in Attachment.model_fields}
+        fields = {field: getattr(shape, field) for field in ContainerShape.model_fields}
+        fields["template"] = shape.template.replace("{version}", version)
+        return ContainerSpec.model_construct(
+            **fields,
+            **self._passed_down(),
+            depends_on=self.depends_on,
+            poll_interval=self.poll_interval,
+            ctid=slot.ctid,
+            node=slot.node,
+            hostname=container_key(name, color).name,
+            network=NetworkInterface.model_construct(**attachment, address=slot.address),
+            incarnation=incarnation,
+            replace=replace,
+        )
+
+    def split_spec(
+        self, name: str, blue: ServerShare, green: ServerShare, override: Override | None = None
+    ) -> TrafficSplitSpec:
+        """Return the split of the service called *name*; ValueError for a service without a backend."""
+        if self.backend is None:
+            raise ValueError(f"Service/{name} has no backend, so nothing to split")
+        return TrafficSplitSpec(
+            **self._passed_down(),
+            service=name,
+            endpoint=self.backend.endpoint,
+            backend=self.backend.name,
+            blue=blue,
+            green=green,
+            override=override,
+        )
+
+    def _passed_down(self) -> _PassedDown:
+        return _PassedDown(
+            mode=self.mode,
+            deletion_policy=DeletionPolicy.RETAIN,
+            allow=self.allow,
+            adopt=self.adopt,
+            suspend=self.suspend,
+        )
+
+
+def container_key(service: str, color: Color) -> Key:
+    """Return the key of a colour's container."""
+    return Key("Container", f"{service}-{color.value}")
+
+
+def container_annotations(
+    service: str, color: Color, version: str, *, live: bool | None = None
+) -> dict[str, str]:
+    """Return the annotations of a colour's container; *live* None says nothing of it."""
+    said = {} if live is None else {LIVE: "true" if live else "false"}
+    return {VERSION: version, SERVICE: service, COLOR: color.value, **said}
+
+
+def split_key(service: str) -> Key:
+    """Return the key of a service's split."""
+    return Key("TrafficSplit", service)
+
+
+def split_annotations(service: str) -> dict[str, str]:
+    """Return the annotations of a service's split."""
+    return {SERVICE: service}
+
+
+def share_of(split: TrafficSplitSpec, color: Color) -> ServerShare:
+    """Return a colour's share."""
+    return split.blue if color is Color.BLUE else split.green
 
 
 class ServiceStatus(Model):
     """What was last seen of a service."""
 
     live: str | None = None
-    """Colour with the traffic (without a backend: the initial one); absent while it is unknown."""
+    """Colour with the traffic (without a backend: promoted last, else initial); absent while unknown."""
     versions: dict[str, str] = Field(default_factory=dict)
     """Version in each colour's slot."""

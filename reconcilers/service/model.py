@@ -7,20 +7,10 @@ from typing import Final, Never
 
 from crds.balancer import TrafficSplitSpec
 from crds.container import ContainerSpec
-from crds.service import Color, ServiceSpec
-
-#: Annotations of our own on the containers of a service.
-VERSION: Final = "psa.platform/version"
-SERVICE: Final = "psa.platform/service"
-COLOR: Final = "psa.platform/color"
+from crds.service import Color
 
 #: ``NAME-green`` must be a host name of at most 63 characters.
 LONGEST_NAME: Final = 57
-
-
-def server_name(spec: ServiceSpec, color: Color) -> str:
-    """Return the name of a colour's server in HAProxy."""
-    return spec.colors[color].server or color.value
 
 
 class Evidence(enum.Enum):

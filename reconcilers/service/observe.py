@@ -2,21 +2,12 @@
 
 from crds.balancer import TrafficSplitSpec
 from crds.container import ContainerSpec
-from crds.meta import ConditionType, Key, Truth
-from crds.service import BackendRef, Color, ServiceSpec
+from crds.meta import ConditionType, Truth
+from crds.service import VERSION, BackendRef, Color, ServiceSpec, container_key, split_key
 from reconcilers.contract import AnyResource, PermanentError, Resource, TransientError, View
-from reconcilers.servers import Backend, Health, NodeDown, Server
+from reconcilers.servers import Health, NodeDown, Server
 from reconcilers.service.client import ServiceClient
-from reconcilers.service.model import (
-    VERSION,
-    Evidence,
-    SeenServer,
-    SeenServers,
-    SeenService,
-    SlotChild,
-    SplitChild,
-    server_name,
-)
+from reconcilers.service.model import Evidence, SeenServer, SeenServers, SeenService, SlotChild, SplitChild
 
 
 async def observe_service(client: ServiceClient, service: Resource[ServiceSpec], view: View) -> SeenService:
@@ -25,10 +16,10 @@ async def observe_service(client: ServiceClient, service: Resource[ServiceSpec],
     name, backend = service.key.name, service.spec.backend
     slots = {}
     for color in Color:
-        found = children.get(Key("Container", f"{name}-{color.value}"))
+        found = children.get(container_key(name, color))
         if found is not None and isinstance(found.spec, ContainerSpec):
             slots[color] = _slot(service, found, found.spec)
-    split = children.get(Key("TrafficSplit", name))
+    split = children.get(split_key(name))
     return SeenService(
         slots=slots,
         split=_split(service, split, split.spec)
@@ -56,16 +47,12 @@ async def _servers(client: ServiceClient, spec: ServiceSpec, backend: BackendRef
             missing.append(f"{node.name} has no backend {backend.name}")
             continue
         for color in Color:
-            server = _find(found, spec, color)
+            server = found.find(spec.server_name(color))
             if server is None:
-                missing.append(f"{node.name} has no server {backend.name}/{server_name(spec, color)}")
+                missing.append(f"{node.name} has no server {backend.name}/{spec.server_name(color)}")
                 continue
             servers[color] += (SeenServer(node.name, server.address, _evidence(server)),)
     return SeenServers(servers, tuple(missing), tuple(away))
-
-
-def _find(backend: Backend, spec: ServiceSpec, color: Color) -> Server | None:
-    return backend.find(server_name(spec, color))
 
 
 def _evidence(server: Server) -> Evidence:

@@ -1,27 +1,34 @@
 """What a service declares, and when it is Ready: pure. It changes nothing outside itself."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, TypedDict
+from typing import Final
 
-from crds.balancer import ServerShare, ServerState, TrafficSplitSpec
-from crds.container import Attachment, ContainerShape, ContainerSpec, NetworkInterface
-from crds.meta import ConditionType, DeletionPolicy, Key, Mode, Truth, Verb
-from crds.service import BackendRef, Color, ServiceSpec, ServiceStatus
+from crds.balancer import ServerShare, ServerState
+from crds.meta import ConditionType, Truth
+from crds.service import (
+    LIVE,
+    VERSION,
+    BackendRef,
+    Color,
+    ServiceSpec,
+    ServiceStatus,
+    container_annotations,
+    container_key,
+    share_of,
+    split_annotations,
+    split_key,
+)
 from reconcilers.contract import Declare, Note, Plan, Resource, Verdict
 from reconcilers.service.model import (
-    COLOR,
     LONGEST_NAME,
-    SERVICE,
-    VERSION,
     Evidence,
     NoAction,
     SeenServers,
     SeenService,
     SlotChild,
     SplitChild,
-    server_name,
 )
 
 _SOON: Final = timedelta(seconds=1)
@@ -53,7 +60,11 @@ def plan_service(service: Resource[ServiceSpec], seen: SeenService, _now: dateti
     live = _live(service.spec, seen)
     containers = {color: found for color in Color if (found := _container(service, seen, live, color))}
     split = _split(service, seen, live)
-    versions = {color.value: each.annotations[VERSION] for color, each in containers.items()}
+    versions = {
+        color.value: each.annotations[VERSION]
+        for color, each in containers.items()
+        if VERSION in each.annotations
+    }
     return Plan(
         writes=(*_declared(seen, containers, split), *_notes(service.spec, live)),
         verdicts=tuple(_verdicts(service, seen, live, containers)),
@@ -67,33 +78,49 @@ def plan_service(service: Resource[ServiceSpec], seen: SeenService, _now: dateti
 def _live(spec: ServiceSpec, seen: SeenService) -> _Live:
     """Say who is live: the split if there is one, else what HAProxy shows, else what is asked for."""
     if spec.backend is None:
-        if spec.initial is None:
-            return _Live(nobody="there is no backend, no release, and `initial` is not given")
-        return _Live(spec.initial.color, (spec.initial.color,))
+        return _promoted(spec, seen.slots)
     if seen.split is not None:
-        parts = {color: _part(_share(seen.split.spec, color)) for color in Color}
+        parts = {color: share_of(seen.split.spec, color).part for color in Color}
         top = max(parts.values())
         leaders = [color for color, part in parts.items() if part == top]
         carrying = tuple(color for color, part in parts.items() if part > 0)
         return _Live(leaders[0] if len(leaders) == 1 else None, carrying)
-    return _first_live(spec, spec.backend, seen.servers or SeenServers({}, away=("not looked at",)))
+    servers = seen.servers or SeenServers({}, away=("not looked at",))
+    return _first_live(spec, spec.backend, servers, _candidates(seen.slots))
 
 
-def _first_live(spec: ServiceSpec, backend: BackendRef, seen: SeenServers) -> _Live:
-    """Decide what the record begins with. What is not known decides nothing."""
+def _promoted(spec: ServiceSpec, slots: Mapping[Color, SlotChild]) -> _Live:
+    """Say who is live behind the entry: what the last promotion wrote, else the initial colour."""
+    live = tuple(color for color in Color if color in slots and slots[color].annotations.get(LIVE) == "true")
+    if live:
+        return _Live(live[0] if len(live) == 1 else None, live)
+    if spec.initial is not None:
+        return _Live(spec.initial.color, (spec.initial.color,))
+    return _Live(nobody="there is no backend, no release, and `initial` is not given")
+
+
+def _candidates(slots: Mapping[Color, SlotChild]) -> tuple[Color, ...]:
+    """Return the colours that a release made: without a split, none of them was promoted yet."""
+    return tuple(color for color in Color if color in slots and slots[color].spec.incarnation is not None)
+
+
+def _first_live(
+    spec: ServiceSpec, backend: BackendRef, seen: SeenServers, candidates: Collection[Color]
+) -> _Live:
+    """Decide what the record begins with; neither what is not known decides it, nor a release's candidate."""
     if seen.missing:
         return _Live(blocked=("UnknownServer", "; ".join(seen.missing)))
     if seen.away:
         return _Live(waiting=f"who is live cannot be known: {'; '.join(seen.away)}")
     evidence = {color: {server.evidence for server in seen.servers[color]} for color in Color}
-    live = [color for color in Color if Evidence.LIVE in evidence[color]]
+    live = [color for color in Color if Evidence.LIVE in evidence[color] and color not in candidates]
     if len(live) == len(Color):
-        idle = f"`set server {backend.name}/{server_name(spec, Color.GREEN)} state maint`"
+        idle = f"`set server {backend.name}/{spec.server_name(Color.GREEN)} state maint`"
         text = f"both colours have traffic in {backend.name}: close the idle one by hand, such as {idle}"
         return _Live(blocked=("BothLive", text))
     undecided = [color for color in Color if color not in live and Evidence.UNDECIDED in evidence[color]]
     if undecided:
-        names = " and ".join(f"{backend.name}/{server_name(spec, color)}" for color in undecided)
+        names = " and ".join(f"{backend.name}/{spec.server_name(color)}" for color in undecided)
         return _Live(waiting=f"HAProxy has not checked {names} yet")
     color = live[0] if live else spec.initial.color if spec.initial is not None else None
     if color is not None:
@@ -101,88 +128,43 @@ def _first_live(spec: ServiceSpec, backend: BackendRef, seen: SeenServers) -> _L
     return _Live(nobody=f"nobody has traffic in {backend.name}, and `initial` is not given")
 
 
-def _share(split: TrafficSplitSpec, color: Color) -> ServerShare:
-    return split.blue if color is Color.BLUE else split.green
-
-
-def _part(share: ServerShare) -> int:
-    return share.weight if share.state is ServerState.READY else 0
-
-
-def child_key(service: Key, color: Color) -> Key:
-    """Return the key of a colour's container."""
-    return Key("Container", f"{service.name}-{color.value}")
-
-
 def _container(
     service: Resource[ServiceSpec], seen: SeenService, live: _Live, color: Color
 ) -> Declare | None:
     """Keep a slot that has a container; make the initial one's where the traffic does not contradict it."""
-    key, child, initial = child_key(service.key, color), seen.slots.get(color), service.spec.initial
-    version = child.version if child is not None else None
-    if child is not None and version is None:
-        return Declare(key, child.spec, service.labels, {VERSION: "unknown", **child.annotations})
-    if child is None and initial is not None and color is initial.color is live.color:
-        version = initial.version
-    if version is None:
+    name, child, initial = service.key.name, seen.slots.get(color), service.spec.initial
+    if child is not None:
+        return _kept(service, child, color)
+    if initial is None or color is not initial.color or color is not live.color:
         return None
-    annotations = {VERSION: version, SERVICE: service.key.name, COLOR: color.value}
-    return Declare(key, _container_spec(service.spec, key, color, version), service.labels, annotations)
+    spec = service.spec.container_spec(name, color, initial.version)
+    annotations = container_annotations(name, color, initial.version)
+    return Declare(container_key(name, color), spec, service.labels, annotations)
 
 
-class _PassedDown(TypedDict):
-    """What a service's children have from it."""
-
-    mode: Mode
-    deletion_policy: DeletionPolicy
-    allow: tuple[Verb, ...]
-    adopt: bool
-    suspend: bool
-
-
-def _passed_down(spec: ServiceSpec) -> _PassedDown:
-    return _PassedDown(
-        mode=spec.mode,
-        deletion_policy=DeletionPolicy.RETAIN,
-        allow=spec.allow,
-        adopt=spec.adopt,
-        suspend=spec.suspend,
+def _kept(service: Resource[ServiceSpec], child: SlotChild, color: Color) -> Declare:
+    """Follow the service's file in a slot that exists; what a release wrote stays."""
+    name, made = service.key.name, child.spec
+    key = container_key(name, color)
+    if child.version is None:
+        return Declare(key, made, service.labels, child.annotations)
+    spec = service.spec.container_spec(
+        name, color, child.version, incarnation=made.incarnation, replace=made.replace
     )
-
-
-def _container_spec(spec: ServiceSpec, key: Key, color: Color, version: str) -> ContainerSpec:
-    """Build a slot's container from parts that were validated with the service."""
-    shape, slot = spec.container, spec.colors[color]
-    attachment = {name: getattr(shape.network, name) for name in Attachment.model_fields}
-    fields = {name: getattr(shape, name) for name in ContainerShape.model_fields}
-    fields["template"] = shape.template.replace("{version}", version)
-    return ContainerSpec.model_construct(
-        **fields,
-        **_passed_down(spec),
-        depends_on=spec.depends_on,
-        poll_interval=spec.poll_interval,
-        ctid=slot.ctid,
-        node=slot.node,
-        hostname=key.name,
-        network=NetworkInterface.model_construct(**attachment, address=slot.address),
-    )
+    annotations = {**child.annotations, **container_annotations(name, color, child.version)}
+    return Declare(key, spec, service.labels, annotations)
 
 
 def _split(service: Resource[ServiceSpec], seen: SeenService, live: _Live) -> Declare | None:
     """Keep the record's weights and follow the spec's names; without a record the live colour has all."""
-    spec, backend = service.spec, service.spec.backend
-    if backend is None or (seen.split is None and live.color is None):
+    spec = service.spec
+    if spec.backend is None or (seen.split is None and live.color is None):
         return None
-    shares = {color: _kept_or_first(spec, seen, live, color) for color in Color}
-    split = TrafficSplitSpec(
-        **_passed_down(spec),
-        service=service.key.name,
-        endpoint=backend.endpoint,
-        backend=backend.name,
-        blue=shares[Color.BLUE],
-        green=shares[Color.GREEN],
-    )
-    return Declare(Key("TrafficSplit", service.key.name), split, service.labels, {SERVICE: service.key.name})
+    name, before = service.key.name, seen.split
+    blue, green = (_kept_or_first(spec, seen, live, color) for color in Color)
+    split = spec.split_spec(name, blue, green, before.spec.override if before is not None else None)
+    annotations = {**(before.annotations if before is not None else {}), **split_annotations(name)}
+    return Declare(split_key(name), split, service.labels, annotations)
 
 
 def _declared(
@@ -206,9 +188,9 @@ def _is_same(child: SlotChild | SplitChild | None, declare: Declare | None) -> b
 
 
 def _kept_or_first(spec: ServiceSpec, seen: SeenService, live: _Live, color: Color) -> ServerShare:
-    server = server_name(spec, color)
+    server = spec.server_name(color)
     if seen.split is not None:
-        return _share(seen.split.spec, color).model_copy(update={"server": server})
+        return share_of(seen.split.spec, color).model_copy(update={"server": server})
     if color is live.color:
         return ServerShare(server=server, weight=_WHOLE, state=ServerState.READY)
     return ServerShare(server=server, weight=0, state=ServerState.MAINT)
@@ -249,7 +231,7 @@ def _not_ready(
     if live.nobody is not None:
         return "NoLiveColor", live.nobody
     for color in live.carrying:
-        key, child = child_key(service.key, color), seen.slots.get(color)
+        key, child = container_key(service.key.name, color), seen.slots.get(color)
         if color not in containers:
             hint = f"initial: {{color: {color.value}, version: …}}"
             return (
@@ -281,7 +263,7 @@ def _wrong_addresses(spec: ServiceSpec, seen: SeenServers | None) -> Iterable[tu
         asked = f"{slot.address.split('/')[0]}:{slot.port}"
         for server in servers:
             if server.address != asked:
-                name = f"{spec.backend.name if spec.backend else ''}/{server_name(spec, color)}"
+                name = f"{spec.backend.name if spec.backend else ''}/{spec.server_name(color)}"
                 found = server.address or "no IP address"
                 text = f"{name} on {server.node} goes to {found}, but {color.value} listens at {asked}"
                 yield "AddressDiffers", text
