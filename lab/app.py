@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,8 +12,12 @@ from typing import Final
 import click
 from pydantic import BaseModel, ConfigDict
 
+from lab.app_faults import ALL, DatabaseFault, InForce, Rule
 from lab.control import ControlError, call, serve
-from lab.site import AppFault, Conversation, Site
+from lab.conversation import Conversation, Serving
+from lab.database import Database
+from lab.peers import Address, Peers
+from lab.site import Site
 from lab.slots import Slot, read_services, slots_of, version_of
 
 _HOLD_S: Final = 10.0
@@ -27,6 +32,7 @@ class RunningContainer(BaseModel):
     vmid: int
     hostname: str
     ostemplate: str
+    started_at: float = 0.0
 
 
 class Running(BaseModel):
@@ -38,33 +44,46 @@ class Running(BaseModel):
     running: tuple[RunningContainer, ...]
 
 
-class FaultOrder(BaseModel):
-    """``POST /lab/fault``: what shall be wrong with a service; no colour means both."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    service: str
-    color: str | None = None
-    fault: AppFault = AppFault()
-
-
 @dataclass(slots=True)
 class Listening:
     """A site that runs; ``server`` is absent while it refuses connections or could not bind."""
 
-    site: Site
+    serving: Serving
     server: asyncio.Server | None = None
     error: str | None = None
+
+    @property
+    def site(self) -> Site:
+        """The application."""
+        return self.serving.site
 
 
 class Applications:
     """All sites of the lab, kept equal to the containers that run."""
 
-    def __init__(self, desired: Path) -> None:
+    def __init__(
+        self,
+        desired: Path,
+        *,
+        example: Path | None = None,
+        faults: Path | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Take services from *desired*; *example* has further names that a fault may be ordered for.
+
+        *faults* is the file in which faults outlive this process.
+        """
         self._desired = desired
+        self._example = example
+        self._file = faults
+        self._clock = clock
         self._slots: dict[int, Slot] = {}
         self._open: dict[int, Listening] = {}
-        self._faults: dict[tuple[str, str], AppFault] = {}
+        self._database = Database()
+        self._in_force = InForce()
+        if faults is not None and faults.exists():
+            self._in_force = InForce.model_validate_json(faults.read_bytes())
+            self._database.fault = self._in_force.database
         self.version = -1
 
     async def follow(self, running: Running) -> None:
@@ -77,32 +96,43 @@ class Applications:
             await self._close(ctid)
         for ctid, entry in wanted.items():
             if ctid not in self._open:
-                slot = self._slots[ctid]
-                version = version_of(entry.ostemplate, slot.template)
-                self._open[ctid] = Listening(Site(slot, hostname=entry.hostname, version=version))
+                self._open[ctid] = self._listening(self._slots[ctid], entry)
             await self._obey(self._open[ctid])
         self.version = running.version
 
     async def order(self, body: object) -> object:
-        """Take a fault; return how many running sites it concerns. ValueError if there is no such service."""
-        order = FaultOrder.model_validate(body)
-        slots = [slot for slot in self._slots.values() if slot.service == order.service]
-        chosen = [slot for slot in slots if order.color in {None, slot.color.value}]
-        if not chosen:
-            known = ", ".join(sorted({slot.service for slot in self._slots.values()}))
-            raise ValueError(f"no service {order.service} with colour {order.color}; there is {known}")
-        for slot in chosen:
-            self._faults[slot.service, slot.color.value] = order.fault
-        concerned = [there for there in self._open.values() if there.site.slot in chosen]
-        for there in concerned:
-            await self._obey(there)
-        return {"sites": len(concerned)}
+        """Take a rule; return how many running sites it concerns. ValueError if there is no such service.
+
+        A rule without a fault ends all that it includes.
+        """
+        rule = Rule.model_validate(body)
+        if rule.service != ALL:
+            await self._check_known((rule.service,))
+        await self._enforce(self._in_force.with_rule(rule))
+        concerned = [there for there in self._open.values() if rule.concerns(*_scope_of(there.site))]
+        return {"sites": len(concerned), "inForce": [str(each) for each in self._in_force.rules]}
+
+    async def order_database(self, body: object) -> object:
+        """Let the shared database be as ordered. ValueError if a service is not there."""
+        fault = DatabaseFault.model_validate(body)
+        await self._check_known(fault.services)
+        await self._enforce(self._in_force.model_copy(update={"database": fault}))
+        return {"database": fault.model_dump(exclude_defaults=True)}
+
+    async def clear(self, _body: object) -> object:
+        """End all faults of applications and of their database."""
+        self._database.give_back_all()
+        await self._enforce(InForce())
+        return {}
 
     async def counts(self, _body: object) -> object:
-        """Return what each site served, by status, and whether it listens."""
+        """Return what each site served, by status, and whether it listens; and the faults in force."""
+        database = self._in_force.database.model_dump(exclude_defaults=True)
         return {
             "version": self.version,
             "sites": [_described(ctid, there) for ctid, there in sorted(self._open.items())],
+            "faults": [str(rule) for rule in self._in_force.rules],
+            "database": database | ({"kept": self._database.kept} if self._database.kept else {}),
         }
 
     async def close(self) -> None:
@@ -110,14 +140,47 @@ class Applications:
         for ctid in tuple(self._open):
             await self._close(ctid)
 
+    async def _check_known(self, names: tuple[str, ...]) -> None:
+        known = {slot.service for slot in self._slots.values()}
+        for folder in (self._desired, self._example):
+            if folder is not None and not known >= set(names):
+                known |= set(await asyncio.to_thread(read_services, folder))
+        for name in names:
+            if name not in known:
+                raise ValueError(f"no service {name}; there is {', '.join(sorted(known))}")
+
+    async def _enforce(self, in_force: InForce) -> None:
+        self._in_force = in_force
+        self._database.fault = in_force.database
+        if self._file is not None:
+            await asyncio.to_thread(_write, self._file, in_force)
+        for there in tuple(self._open.values()):
+            await self._obey(there)
+
+    def _listening(self, slot: Slot, entry: RunningContainer) -> Listening:
+        site = Site(
+            slot,
+            hostname=entry.hostname,
+            version=version_of(entry.ostemplate, slot.template),
+            started_at=entry.started_at or self._clock(),
+            database=self._database,
+        )
+        peers = Peers(lambda peer: self._address_of(peer, slot))
+        return Listening(Serving(site, peers, self._clock))
+
+    def _address_of(self, peer: str, caller: Slot) -> Address | None:
+        """Return where a service of the caller's colour is, whether or not it runs."""
+        found = (each for each in self._slots.values() if (each.service, each.color) == (peer, caller.color))
+        return next(((each.host, each.port) for each in found), None)
+
     async def _obey(self, there: Listening) -> None:
         site = there.site
-        site.fault = self._faults.get((site.slot.service, site.slot.color.value), AppFault())
-        if site.fault.refuse and there.server is not None:
+        site.faults = self._in_force.faults_of(*_scope_of(site))
+        if site.refuses and there.server is not None:
             there.server.close()
             there.server = None
-            site.abort()
-        if not site.fault.refuse and there.server is None:
+            there.serving.abort()
+        if not site.refuses and there.server is None:
             await self._listen(there)
 
     async def _listen(self, there: Listening) -> None:
@@ -125,7 +188,7 @@ class Applications:
         loop = asyncio.get_running_loop()
         try:
             there.server = await loop.create_server(
-                lambda: Conversation(there.site), slot.host, slot.port, backlog=1024
+                lambda: Conversation(there.serving), slot.host, slot.port, backlog=1024
             )
             there.error = None
         except OSError as exc:
@@ -137,13 +200,20 @@ class Applications:
         there = self._open.pop(ctid)
         if there.server is not None:
             there.server.close()
-        there.site.abort()
+        there.serving.abort()
+        self._database.give_back(ctid)
+
+
+def _scope_of(site: Site) -> tuple[str, str, str]:
+    return site.slot.service, site.slot.color.value, site.version
 
 
 def _is_same(site: Site, entry: RunningContainer | None) -> bool:
-    return entry is not None and (site.hostname, site.version) == (
-        entry.hostname,
-        version_of(entry.ostemplate, site.slot.template),
+    """Whether it is still that very run of that container."""
+    return entry is not None and (
+        site.hostname == entry.hostname
+        and site.version == version_of(entry.ostemplate, site.slot.template)
+        and entry.started_at in {0.0, site.started_at}
     )
 
 
@@ -157,9 +227,15 @@ def _described(ctid: int, there: Listening) -> Mapping[str, object]:
         "address": f"{slot.host}:{slot.port}",
         "listening": there.server is not None,
         "error": there.error,
-        "fault": there.site.fault.model_dump(exclude_defaults=True),
-        "answers": {str(status): count for status, count in sorted(there.site.counts.items())},
+        "faults": [fault.model_dump(exclude_defaults=True) for fault in there.site.faults],
+        "answers": dict(sorted(there.site.counts.items())),
     }
+
+
+def _write(path: Path, in_force: InForce) -> None:
+    draft = path.with_suffix(".new")
+    draft.write_text(in_force.model_dump_json(exclude_defaults=True) + "\n")
+    draft.replace(path)
 
 
 async def _keep_following(applications: Applications, simulator: Path) -> None:
@@ -174,15 +250,16 @@ async def _keep_following(applications: Applications, simulator: Path) -> None:
         await applications.follow(Running.model_validate(answer))
 
 
-async def serve_applications(desired: Path, simulator: Path, socket: Path) -> None:
+async def serve_applications(applications: Applications, simulator: Path, socket: Path) -> None:
     """Serve until SIGTERM or SIGINT."""
-    applications = Applications(desired)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     routes = {
         ("GET", "/lab/counts"): applications.counts,
         ("POST", "/lab/fault"): applications.order,
+        ("POST", "/lab/database"): applications.order_database,
+        ("DELETE", "/lab/faults"): applications.clear,
     }
     async with await serve(socket, routes), asyncio.TaskGroup() as tasks:
         following = tasks.create_task(_keep_following(applications, simulator))
@@ -193,15 +270,18 @@ async def serve_applications(desired: Path, simulator: Path, socket: Path) -> No
         await asyncio.to_thread(socket.unlink)
 
 
+_FILE = click.Path(path_type=Path)
+
+
 @click.command()
-@click.option(
-    "--desired", type=click.Path(path_type=Path), required=True, help="Folder of the service files."
-)
-@click.option("--simulator", type=click.Path(path_type=Path), required=True, help="Its control socket.")
-@click.option("--socket", type=click.Path(path_type=Path), required=True, help="Our own control socket.")
-def main(desired: Path, simulator: Path, socket: Path) -> None:
+@click.option("--desired", type=_FILE, required=True, help="Folder of the service files.")
+@click.option("--simulator", type=_FILE, required=True, help="Its control socket.")
+@click.option("--socket", type=_FILE, required=True, help="Our own control socket.")
+@click.option("--example", type=_FILE, help="Folder of services that may come.")
+@click.option("--faults", type=_FILE, help="File in which faults outlive this process.")
+def main(desired: Path, simulator: Path, socket: Path, example: Path | None, faults: Path | None) -> None:
     """Serve the applications of all running containers."""
-    asyncio.run(serve_applications(desired, simulator, socket))
+    asyncio.run(serve_applications(Applications(desired, example=example, faults=faults), simulator, socket))
 
 
 if __name__ == "__main__":

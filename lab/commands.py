@@ -1,6 +1,5 @@
 """The command line of the lab: up, down, status, fault, load, demo."""
 
-import asyncio
 import json
 import shlex
 import signal
@@ -12,20 +11,15 @@ import click
 from lab.control import ControlError
 from lab.demo import run_demo
 from lab.faults import fault
+from lab.given import FOLDER, FOLDER_TYPE, OUTPUT
 from lab.haproxy import HaproxyError
 from lab.layout import Lab, LabError
-from lab.load import MAX_RATE, Load, Tally, Target
+from lab.load_command import load
 from lab.numbers import NoNumberError
 from lab.parts import PartError
 from lab.start import Options, bring_up, daemon_command, take_down
 from lab.status import status_of, status_table
-from lab.wiring import frontend_address
-
-_FOLDER = click.Path(file_okay=False, path_type=Path)
-_dir = click.option(
-    "--dir", "root", type=_FOLDER, required=True, envvar="PSA_LAB_DIR", help="The lab's folder (PSA_LAB_DIR)."
-)
-_output = click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", help="Format.")
+from lab.template_command import template
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,7 +39,7 @@ def _services(_context: click.Context, _option: click.Parameter, value: str) -> 
 
 
 @cli.command()
-@_dir
+@FOLDER
 @click.option("--daemon/--no-daemon", default=True, help="Start the daemon, or print how to start it.")
 @click.option(
     "--services", default="all", callback=_services, metavar="N|all", help="How many of the example's."
@@ -66,7 +60,7 @@ def up(
 
 
 @cli.command()
-@_dir
+@FOLDER
 @click.option("--remove", is_flag=True, help="Delete the lab's files too.")
 def down(root: Path, *, remove: bool) -> None:
     """End everything that a lab started, whatever became of its parts."""
@@ -77,8 +71,8 @@ def down(root: Path, *, remove: bool) -> None:
 
 
 @cli.command()
-@_dir
-@_output
+@FOLDER
+@OUTPUT
 def status(root: Path, output: str) -> None:
     """Print pids, addresses, sockets and files of a lab."""
     found = status_of(Lab.open(root))
@@ -88,45 +82,13 @@ def status(root: Path, output: str) -> None:
 
 
 cli.add_command(fault)
-
-
-@cli.command()
-@_dir
-@click.option(
-    "--rate", type=click.FloatRange(0, MAX_RATE, min_open=True), default=50.0, help="Requests a second."
-)
-@click.option("--seconds", type=float, help="How long; until Ctrl-C if it is left out.")
-@click.option("--path", default="/", help="What is asked for.")
-@_output
-def load(root: Path, rate: float, seconds: float | None, path: str, output: str) -> None:
-    """Send requests at a steady rate and count what users saw."""
-    host, _, port = frontend_address(Lab.open(root)).rpartition(":")
-    tally = asyncio.run(_load(Load(Target(host, int(port), path), rate=rate), seconds))
-    click.echo(json.dumps(tally.as_data(), indent=2) if output == "json" else _tally_table(tally))
-
-
-async def _load(client: Load, seconds: float | None) -> Tally:
-    stopping = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    await client.run(seconds, stopping)
-    return client.tally
-
-
-def _tally_table(tally: Tally) -> str:
-    lines = [f"{tally.sent} requests, {tally.answered} answered, {tally.failed} failed"]
-    lines += [f"  status {code:<28}{count:>8}" for code, count in sorted(tally.statuses.items())]
-    lines += [f"  {reason:35}{count:>8}" for reason, count in sorted(tally.failures.items())]
-    lines += [f"  {' '.join(server):35}{count:>8}" for server, count in sorted(tally.served_by.items())]
-    p50, p99 = tally.percentile(0.5), tally.percentile(0.99)
-    if p50 is not None and p99 is not None:
-        lines.append(f"  latency p50 {p50:.1f} ms, p99 {p99:.1f} ms")
-    return "\n".join(lines)
+cli.add_command(load)
+cli.add_command(template)
 
 
 @cli.command()
 @click.option(
-    "--dir", "root", type=_FOLDER, envvar="PSA_LAB_DIR", help="The lab's folder; a new one by default."
+    "--dir", "root", type=FOLDER_TYPE, envvar="PSA_LAB_DIR", help="The lab's folder; a new one by default."
 )
 @click.option("--keep", is_flag=True, help="Leave everything running, with hints how to go on.")
 def demo(root: Path | None, *, keep: bool) -> None:

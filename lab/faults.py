@@ -1,25 +1,24 @@
 """``python -m lab fault``: what can be done to the parts of a lab."""
 
 import dataclasses
-import functools
 import json
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Concatenate, Final, ParamSpec, get_args
+from typing import Final, get_args
 
 import click
 
+from lab.app_fault_commands import app, database
 from lab.control import call_now
+from lab.given import with_lab
 from lab.layout import Lab
 from lab.processes import send
 from lab.pve.faults import Fault
-from lab.site import AppFault
 from lab.slots import read_services
 from lab.start import start_haproxy
 from lab.wiring import haproxy_of
 
-P = ParamSpec("P")
 _BY_HAND: Final = ("stop-by-hand", "start-by-hand", "unlock")
 
 
@@ -42,19 +41,6 @@ def _fault_help() -> str:
     return "\b\n" + "\n".join(lines)
 
 
-def _with_lab(command: Callable[Concatenate[Lab, P], None]) -> Callable[P, None]:
-    """Give the command the lab of ``fault --dir``; without one there is still its help."""
-
-    @functools.wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-        lab = click.get_current_context().obj
-        if not isinstance(lab, Lab):
-            raise click.UsageError("the lab's folder is needed: fault --dir DIR …, or PSA_LAB_DIR")
-        command(lab, *args, **kwargs)
-
-    return wrapped
-
-
 @click.group(name="fault")
 @click.option(
     "--dir",
@@ -73,7 +59,7 @@ def fault(context: click.Context, root: Path | None) -> None:
 @fault.command(epilog=_fault_help())
 @click.argument("kind", type=click.Choice([*simulator_faults()]), metavar="KIND")
 @click.argument("fields", nargs=-1, metavar="[FIELD=VALUE]…")
-@_with_lab
+@with_lab
 def proxmox(lab: Lab, kind: str, fields: tuple[str, ...]) -> None:
     """Switch on a fault of the Proxmox simulator; print its number.
 
@@ -86,16 +72,24 @@ def proxmox(lab: Lab, kind: str, fields: tuple[str, ...]) -> None:
 
 @fault.command()
 @click.argument("number", type=int, required=False)
-@_with_lab
+@with_lab
 def clear(lab: Lab, number: int | None) -> None:
-    """Switch off one fault of the Proxmox simulator by its number, or all of them."""
-    call_now(lab.socket("pve"), "DELETE", "/faults" if number is None else f"/faults/{number}")
+    """Switch off one fault of the Proxmox simulator by its number, or everything that is wrong in the lab."""
+    if number is not None:
+        call_now(lab.socket("pve"), "DELETE", f"/faults/{number}")
+        return
+    call_now(lab.socket("pve"), "DELETE", "/faults")
+    call_now(lab.socket("app"), "DELETE", "/lab/faults")
+
+
+for command in (app, database):
+    fault.add_command(command)
 
 
 @fault.command()
 @click.argument("ctid", type=int)
 @click.argument("action", type=click.Choice(_BY_HAND), default="stop-by-hand")
-@_with_lab
+@with_lab
 def container(lab: Lab, ctid: int, action: str) -> None:
     """Do to a container what an operator does on its node: stop it by hand (default), start or unlock it."""
     call_now(lab.socket("pve"), "POST", f"/container/{ctid}/{action}")
@@ -105,7 +99,7 @@ def container(lab: Lab, ctid: int, action: str) -> None:
 @click.argument("ctid", type=int)
 @click.argument("key")
 @click.argument("text")
-@_with_lab
+@with_lab
 def edit_container(lab: Lab, ctid: int, key: str, text: str) -> None:
     """Change a line of a container's configuration file on its node, such as `cores 1`."""
     call_now(lab.socket("pve"), "POST", f"/container/{ctid}/edit-by-hand", {"key": key, "text": text})
@@ -113,7 +107,7 @@ def edit_container(lab: Lab, ctid: int, key: str, text: str) -> None:
 
 @fault.command()
 @click.argument("action", type=click.Choice(["reload", "kill", "restart"]))
-@_with_lab
+@with_lab
 def haproxy(lab: Lab, action: str) -> None:
     """Reload HAProxy (new worker, configured weights), kill it with -9, or end it and start it again."""
     found = haproxy_of(lab, read_services(lab.example))
@@ -128,7 +122,7 @@ def haproxy(lab: Lab, action: str) -> None:
 @fault.command()
 @click.argument("server", metavar="BACKEND/SERVER")
 @click.argument("weight", type=click.IntRange(0, 256))
-@_with_lab
+@with_lab
 def weight(lab: Lab, server: str, weight: int) -> None:
     """Set a server's weight by hand, as a colleague would."""
     answer = haproxy_of(lab, read_services(lab.example)).ask(f"set weight {server} {weight}")
@@ -137,25 +131,9 @@ def weight(lab: Lab, server: str, weight: int) -> None:
 
 
 @fault.command()
-@click.argument("service")
-@click.option("--color", type=click.Choice(["blue", "green"]), help="Only this colour.")
-@click.option("--unhealthy", is_flag=True, help="The health endpoint answers 503.")
-@click.option("--latency", type=float, default=0.0, help="Seconds before each answer.")
-@click.option("--error-rate", type=float, default=0.0, help="Share of requests that get a 500, 0 to 1.")
-@click.option("--hang", is_flag=True, help="Requests are taken and never answered.")
-@click.option("--refuse", is_flag=True, help="Connections are refused.")
-@_with_lab
-def app(lab: Lab, /, service: str, color: str | None, **what: float | bool) -> None:
-    """Make the application of SERVICE misbehave; without an option it is well again."""
-    fields = AppFault.model_validate(what).model_dump(exclude_defaults=True)
-    order = {"service": service, "color": color, "fault": fields}
-    click.echo(json.dumps(call_now(lab.socket("app"), "POST", "/lab/fault", order)))
-
-
-@fault.command()
 @click.argument("part")
 @click.option("--signal", "name", default="KILL", help="Signal, such as KILL, STOP, CONT or TERM.")
-@_with_lab
+@with_lab
 def kill(lab: Lab, part: str, name: str) -> None:
     """Send a signal to a part: proxmox, app, haproxy (its master) or daemon."""
     process = lab.parts.running().get(part)

@@ -17,7 +17,7 @@ from lab.parts import Parts
 #: UNIX socket paths end at 107 bytes, and HAProxy appends its pid to them while it binds.
 _LONGEST_RUN: Final = 70
 _RECORD: Final = "lab.json"
-_FOLDERS: Final = ("desired.d", "example", "state", "log", "pve", "haproxy")
+_FOLDERS: Final = ("desired.d", "example", "state", "log", "pve", "haproxy", "faults")
 
 
 class LabError(Exception):
@@ -100,6 +100,11 @@ class Lab:
     def token(self) -> Path:
         """The daemon's Proxmox token."""
         return self.root / "pve.token"
+
+    @property
+    def faults(self) -> Path:
+        """What is wrong with the applications, in force as long as it stands there."""
+        return self.root / "faults" / "app.json"
 
     def socket(self, name: str) -> Path:
         """Return the path of a UNIX socket: api, app, pve or haproxy."""

@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
-import json
-import math
-from collections import Counter, deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
+
+from lab.tally import Tally, Who, who_served
 
 MAX_RATE: Final = 1000
 _REQUEST: Final = b"GET %b HTTP/1.1\r\nHost: %b\r\nUser-Agent: psa-lab-load\r\n\r\n"
@@ -23,57 +24,18 @@ class Target:
     port: int
     path: str = "/"
 
-
-@dataclass(slots=True)
-class Tally:
-    """What users saw. ``sent`` is the sum of all answers, all failures and what is still under way."""
-
-    sent: int = 0
-    statuses: Counter[int] = field(default_factory=Counter)
-    failures: Counter[str] = field(default_factory=Counter)
-    """Requests without an answer, by reason: refused, cut off, timed out, no connection free."""
-    served_by: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    """Good answers by service, colour and version."""
-    milliseconds: list[float] = field(default_factory=list)
-    """Time from when a request was due to its whole answer."""
-
     @property
-    def failed(self) -> int:
-        """Requests without an answer or with a status of 500 and above."""
-        bad = sum(count for status, count in self.statuses.items() if status >= 500)  # noqa: PLR2004
-        return bad + sum(self.failures.values())
-
-    @property
-    def answered(self) -> int:
-        """Requests that got any answer."""
-        return sum(self.statuses.values())
-
-    def percentile(self, share: float) -> float | None:
-        """Return the latency that *share* of the answers did not exceed, in ms; None without answers."""
-        ordered = sorted(self.milliseconds)
-        return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
-
-    def as_data(self) -> dict[str, object]:
-        """Return all counts as JSON data."""
-        return {
-            "sent": self.sent,
-            "answered": self.answered,
-            "failed": self.failed,
-            "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
-            "failures": dict(sorted(self.failures.items())),
-            "servedBy": [
-                {"service": service, "color": color, "version": version, "count": count}
-                for (service, color, version), count in sorted(self.served_by.items())
-            ],
-            "latencyMs": {"p50": self.percentile(0.5), "p99": self.percentile(0.99)},
-        }
+    def request(self) -> bytes:
+        """What is sent."""
+        return _REQUEST % (self.path.encode(), self.host.encode())
 
 
 class _Connection(asyncio.Protocol):
     """One keep-alive connection with at most one request under way."""
 
-    def __init__(self, load: "Load") -> None:
+    def __init__(self, load: "Load", target: Target) -> None:
         self._load = load
+        self.target = target
         self._buffer = bytearray()
         self._due: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -83,16 +45,18 @@ class _Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - create_connection's promise
         self.transport = transport
 
-    def send(self, request: bytes, due: float) -> None:
+    def send(self, due: float) -> None:
         """Send a request that was due at *due* (loop time)."""
         assert self.transport is not None  # noqa: S101 - only idle, open connections are handed out
         self._due = due
         self._timer = asyncio.get_running_loop().call_later(_TIMEOUT_S, self._time_out)
-        self.transport.write(request)
+        self.transport.write(self.target.request)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         end = self._buffer.find(b"\r\n\r\n")
+        if b"HTTP/1."[: len(self._buffer)] != self._buffer[:7]:
+            self._give_up("no HTTP")
         if end < 0 or self._due is None:
             return
         head = bytes(self._buffer[:end]).lower()
@@ -112,16 +76,15 @@ class _Connection(asyncio.Protocol):
         self._load.forget(self)
 
     def _complete(self, *, keep: bool) -> None:
-        end = self._buffer.find(b"\r\n\r\n")
-        status, body = int(self._buffer.split(b" ", 2)[1]), bytes(self._buffer[end + 4 :])
+        head = bytes(self._buffer).partition(b"\r\n\r\n")[0].lower()
         due, self._due = self._due, None
         self._buffer.clear()
         if self._timer is not None:
             self._timer.cancel()
         if due is not None:
-            self._load.count(status, body, asyncio.get_running_loop().time() - due)
+            self._load.count(int(head.split(b" ", 2)[1]), who_served(head), due)
         if keep and self.transport is not None:
-            self._load.idle.append(self)
+            self._load.idle[self.target].append(self)
         elif self.transport is not None:
             self.transport.close()
 
@@ -132,22 +95,28 @@ class _Connection(asyncio.Protocol):
         self._load.fail(reason)
 
     def _time_out(self) -> None:
-        self._fail("timed out")
+        self._give_up("timed out")
+
+    def _give_up(self, reason: str) -> None:
+        if self._due is not None:
+            self._fail(reason)
         if self.transport is not None:
             self.transport.abort()
 
 
 class Load:
-    """Requests at a steady rate; ``tally`` may be read at any time."""
+    """Requests at a steady rate, to several targets in turn; ``tally`` may be read at any time."""
 
-    def __init__(self, target: Target, *, rate: float) -> None:
+    def __init__(self, *targets: Target, rate: float) -> None:
         if not 0 < rate <= MAX_RATE:
-            raise ValueError(f"a rate above 0 and up to {MAX_RATE}/s is needed; for more take wrk")
+            raise ValueError(f"a rate above 0 and up to {MAX_RATE}/s is needed; for more take --heavy")
         self.tally = Tally()
-        self.idle: deque[_Connection] = deque()
-        self._target = target
+        self.started = datetime.now(UTC)
+        """When the first request was due."""
+        self.idle: dict[Target, deque[_Connection]] = {target: deque() for target in targets}
+        self._targets: Sequence[Target] = targets
         self._rate = rate
-        self._request = _REQUEST % (target.path.encode(), target.host.encode())
+        self._start = 0.0
         self._all: set[_Connection] = set()
         self._connecting = 0
         self._settled = asyncio.Event()
@@ -155,10 +124,11 @@ class Load:
     async def run(self, seconds: float | None, stopping: asyncio.Event) -> None:
         """Send for *seconds*, or until *stopping* is set; then wait for the answers under way."""
         loop = asyncio.get_running_loop()
-        start, sent = loop.time(), 0
+        self._start, sent = loop.time(), 0
+        self.started = datetime.now(UTC)
         async with asyncio.TaskGroup() as tasks:
             while not stopping.is_set() and (seconds is None or sent < seconds * self._rate):
-                due = start + sent / self._rate
+                due = self._start + sent / self._rate
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout_at(due):
                         await stopping.wait()
@@ -173,18 +143,16 @@ class Load:
             if connection.transport is not None:
                 connection.transport.close()
 
-    def count(self, status: int, body: bytes, seconds: float) -> None:
-        """Count one answer."""
-        self.tally.statuses[status] += 1
-        self.tally.milliseconds.append(seconds * 1000)
-        if status == 200:  # noqa: PLR2004 - OK
-            self.tally.served_by[_server_of(body)] += 1
+    def count(self, status: int, who: Who, due: float) -> None:
+        """Count one answer, to a request that was due at *due* (loop time)."""
+        now = asyncio.get_running_loop().time()
+        self.tally.answer(status, who, at_s=now - self._start, took_s=now - due)
         if self._is_settled():
             self._settled.set()
 
     def fail(self, reason: str) -> None:
         """Count one request that got no answer."""
-        self.tally.failures[reason] += 1
+        self.tally.fail(reason, at_s=asyncio.get_running_loop().time() - self._start)
         if self._is_settled():
             self._settled.set()
 
@@ -192,31 +160,33 @@ class Load:
         """Take a closed connection out of use."""
         self._all.discard(connection)
         with contextlib.suppress(ValueError):
-            self.idle.remove(connection)
+            self.idle[connection.target].remove(connection)
 
     def _is_settled(self) -> bool:
-        return self.tally.answered + sum(self.tally.failures.values()) == self.tally.sent
+        return self.tally.answered + self.tally.failures.total() == self.tally.sent
 
     def _send(self, due: float, tasks: asyncio.TaskGroup) -> None:
+        target = self._targets[self.tally.sent % len(self._targets)]
         self.tally.sent += 1
-        while self.idle:
+        idle = self.idle[target]
+        while idle:
             # The youngest: a connection that idles long is the likeliest to be closed under way.
-            connection = self.idle.pop()
+            connection = idle.pop()
             if connection.transport is not None and not connection.transport.is_closing():
-                connection.send(self._request, due)
+                connection.send(due)
                 return
         if len(self._all) + self._connecting >= _CONNECTIONS:
             self.fail("no connection free")
             return
-        tasks.create_task(self._connect(due))
+        tasks.create_task(self._connect(target, due))
 
-    async def _connect(self, due: float) -> None:
+    async def _connect(self, target: Target, due: float) -> None:
         loop = asyncio.get_running_loop()
         self._connecting += 1
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(self), self._target.host, self._target.port
+                    lambda: _Connection(self, target), target.host, target.port
                 )
         except TimeoutError:
             self.fail("timed out")
@@ -224,17 +194,6 @@ class Load:
             self.fail("refused")
         else:
             self._all.add(connection)
-            connection.send(self._request, due)
+            connection.send(due)
         finally:
             self._connecting -= 1
-
-
-def _server_of(body: bytes) -> tuple[str, str, str]:
-    """Return service, colour and version from an answer of the application; ``?`` for what is missing."""
-    try:
-        data = json.loads(body)
-    except ValueError:
-        data = None
-    fields: Mapping[str, object] = data if isinstance(data, dict) else {}
-    service, color, version = (str(fields.get(name, "?")) for name in ("service", "color", "version"))
-    return service, color, version

@@ -10,8 +10,8 @@ import yaml
 EXAMPLE: Final = Path(__file__).parents[1] / "examples" / "psa-platform"
 #: Taken first, in this order: the entry, then what the demo changes.
 _FIRST: Final = ("psa-api-gateway", "psa-crm", "psa-tickets")
-#: Versions that each service has a template of, beside the one that it starts with.
-_VERSIONS: Final = ("1.0.0", "1.1.0", "1.2.3", "2.0.0")
+#: Versions that each service has a template of from the beginning.
+VERSIONS: Final = ("1.0.0", "1.1.0", "1.2.0", "1.2.3", "1.3.0", "2.0.0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def templates(documents: Iterable[Document]) -> tuple[str, ...]:
     found: set[str] = set()
     for document in documents:
         if document.template is not None:
-            found.update(document.template.replace("{version}", version) for version in _VERSIONS)
+            found.update(document.template.replace("{version}", version) for version in VERSIONS)
     return tuple(sorted(found))
 
 

@@ -1,158 +1,175 @@
-"""One container's application: a tiny HTTP/1.1 server with its answers made beforehand."""
+"""One container's application: how it meets each request, decided at once; answers are made beforehand."""
 
-import asyncio
+import enum
 import json
 import random
 from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from lab.app_faults import AppFault
+from lab.database import Database
 from lab.slots import Slot
 
-_HEAD_LIMIT: Final = 16 * 1024
-_BODY_LIMIT: Final = 1 << 20
+#: A gateway's requests below it go to a peer: /api/psa-crm/x to psa-crm's /x, /api to one after the other.
+_CALLS: Final = "/api"
 
 
-class AppFault(BaseModel):
-    """What is wrong with an application; the default is nothing."""
+class Manner(enum.Enum):
+    """How a request is met."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    unhealthy: bool = False
-    """The health endpoint answers 503."""
-    latency: float = Field(default=0.0, ge=0, le=60)
-    """Seconds before each answer."""
-    error_rate: float = Field(default=0.0, ge=0, le=1)
-    """Share of requests, health checks aside, that get a 500."""
-    hang: bool = False
-    """Requests are taken and never answered."""
-    refuse: bool = False
-    """Connections are refused."""
+    WHOLE = "whole"
+    HANG = "hang"
+    RESET = "reset"
+    GARBAGE = "garbage"
+    CALL = "call"
 
 
-def answer(status: str, body: object) -> bytes:
-    """Return a whole HTTP answer with a JSON body."""
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """What a request gets: after ``delay_s`` the answer, whose body takes ``body_s``.
+
+    With CALL ``answer`` is unused, and the answer is made of that of ``peer`` to ``target``.
+    """
+
+    answer: bytes
+    counted: str = ""
+    """What is counted: a status, or the manner of what has no answer; nothing for health checks."""
+    manner: Manner = Manner.WHOLE
+    delay_s: float = 0.0
+    body_s: float = 0.0
+    peer: str = ""
+    target: str = ""
+
+
+def answer(status: int, body: object, served_by: str = "") -> bytes:
+    """Return a whole HTTP answer with a JSON body; *served_by* is who gives it."""
     content = json.dumps(body).encode()
-    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+    who = f"X-Served-By: {served_by}\r\n" if served_by else ""
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{who}"
+        f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+    )
     return head.encode() + content
 
 
 class Site:
-    """The application of one slot at one version: answers, faults, counts of what it served."""
+    """The application of one container: its answers, what is wrong with it, counts of what it served."""
 
-    def __init__(self, slot: Slot, *, hostname: str, version: str) -> None:
+    def __init__(
+        self,
+        slot: Slot,
+        *,
+        hostname: str,
+        version: str,
+        started_at: float = 0.0,
+        database: Database | None = None,
+        draw: Callable[[], float] = random.random,  # noqa: S311 - no secret
+    ) -> None:
+        """*started_at* is the container's start, which tells it from the next one in this slot."""
         self.slot = slot
         self.hostname = hostname
         self.version = version
-        self.fault = AppFault()
-        self.counts: Counter[int] = Counter()
-        self.transports: set[asyncio.Transport] = set()
-        self._health_target = slot.health_path.encode()
-        self._health = answer("200 OK", {"status": "healthy", **slot.health, "version": version})
-        self._unhealthy = answer("503 Service Unavailable", {"status": "unhealthy", "version": version})
-        self._error = answer("500 Internal Server Error", {"error": "as asked for by a fault"})
-        whoami = {
+        self.started_at = started_at
+        self.database = database or Database()
+        self.faults: tuple[AppFault, ...] = ()
+        self.counts: Counter[str] = Counter()
+        """Answers by status, and what had no answer by its manner."""
+        self.requests = 0
+        self._draw = draw
+        self._bursts: set[AppFault] = set()
+        self._turn = 0
+        self._health_target = slot.health_path
+        self.served_by = f"{slot.service} {slot.color.value} {version}"
+        self._who = {
             "service": slot.service, "color": slot.color.value, "version": version, "hostname": hostname
         }  # fmt: skip
-        self._page = answer("200 OK", whoami)
+        self._page = Reaction(answer(200, self._who, self.served_by), "200")
 
-    def respond(self, target: bytes) -> bytes:
-        """Return the answer to a request for *target*; health checks are not counted."""
+    @property
+    def refuses(self) -> bool:
+        """Whether it shall take no connections."""
+        return any(fault.refuse for fault in self.faults)
+
+    def react(self, target: str, age_s: float) -> Reaction:
+        """Decide how a request for *target* is met, *age_s* after the container's start."""
         if target == self._health_target:
-            return self._unhealthy if self.fault.unhealthy else self._health
-        if self.fault.error_rate and random.random() < self.fault.error_rate:  # noqa: S311 - no secret
-            self.counts[500] += 1
-            return self._error
-        self.counts[200] += 1
-        return self._page
+            return self._health()
+        self.requests += 1
+        if not self.faults and not self.database.is_troubled:
+            return self._well(target)
+        faults = [fault for fault in self.faults if target.startswith(fault.path)]
+        met = self._without_answer(faults) or self._failed(faults, age_s) or self._well(target)
+        slowed = [fault for fault in faults if fault.slow_share >= 1 or self._draw() < fault.slow_share]
+        leaking = sum(fault.leak_latency * fault.leaked(self.requests, age_s) for fault in faults)
+        waiting = sum(fault.latency for fault in slowed) + self.database.delay_s(self.slot.service)
+        body_s = sum(fault.slow_body for fault in slowed)
+        return replace(met, delay_s=leaking + waiting, body_s=body_s)
 
-    def abort(self) -> None:
-        """Cut all connections, as the end of a container does."""
-        for transport in tuple(self.transports):
-            transport.abort()
+    def called(self, peer: str, status: int, body: bytes) -> Reaction:
+        """Return the answer after a peer's; *status* 0 is none, and *body* then says why."""
+        if status == HTTPStatus.OK:
+            return Reaction(answer(200, self._who | {"peer": _decoded(body)}, self.served_by), "200")
+        why = f"{status} {body.decode(errors='replace')}" if status else body.decode()
+        return self._error(502, f"{peer}: {why}")
 
+    def _well(self, target: str) -> Reaction:
+        if not self.slot.peers or not target.startswith(_CALLS):
+            return self._page
+        asked, _, rest = target.removeprefix(_CALLS).removeprefix("/").partition("/")
+        if not asked:
+            self._turn += 1
+            asked = self.slot.peers[self._turn % len(self.slot.peers)]
+        if asked not in self.slot.peers:
+            return self._error(404, f"no peer {asked}: there is {', '.join(self.slot.peers)}")
+        return replace(self._page, manner=Manner.CALL, peer=asked, target=f"/{rest}")
 
-class Conversation(asyncio.Protocol):
-    """One connection of a client: requests in order, keep-alive, pipelining."""
+    def _health(self) -> Reaction:
+        said = next((f.health_version for f in reversed(self.faults) if f.health_version), self.version)
+        if any(fault.unhealthy for fault in self.faults):
+            return Reaction(answer(503, {"status": "unhealthy", "version": said}, self.served_by))
+        body = {"status": "healthy", **self.slot.health, "version": said}
+        return Reaction(answer(200, body, self.served_by))
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
-        self._buffer = bytearray()
-        self._transport: asyncio.Transport | None = None
-        self._waiting = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - create_server's promise
-        self._transport = transport
-        self._site.transports.add(transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._transport is not None:
-            self._site.transports.discard(self._transport)
-            self._transport = None
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        self._proceed()
-
-    def _proceed(self) -> None:
-        while not self._waiting and self._transport is not None:
-            end = self._buffer.find(b"\r\n\r\n")
-            if end < 0:
-                if len(self._buffer) > _HEAD_LIMIT:
-                    self._refuse("431 Request Header Fields Too Large")
-                return
-            head = bytes(self._buffer[:end])
-            length = _content_length(head)
-            if length is None:
-                self._refuse("400 Bad Request")
-                return
-            if len(self._buffer) < end + 4 + length:
-                return
-            del self._buffer[: end + 4 + length]
-            self._take(head)
-
-    def _take(self, head: bytes) -> None:
-        fault = self._site.fault
-        if fault.hang:
-            self._waiting = True
-        elif fault.latency:
-            self._waiting = True
-            asyncio.get_running_loop().call_later(fault.latency, self._finish, head)
-        else:
-            self._write(head)
-
-    def _finish(self, head: bytes) -> None:
-        self._waiting = False
-        self._write(head)
-        self._proceed()
-
-    def _write(self, head: bytes) -> None:
-        if self._transport is None:
-            return  # the client did not wait
-        method, _, rest = head.partition(b" ")
-        target, _, tail = rest.partition(b" ")
-        whole = self._site.respond(target)
-        # To HEAD the same without the body.
-        self._transport.write(whole[: whole.index(b"\r\n\r\n") + 4] if method == b"HEAD" else whole)
-        if not tail.startswith(b"HTTP/1.1") or b"\r\nconnection: close" in tail.lower():
-            self._transport.close()
-
-    def _refuse(self, status: str) -> None:
-        if self._transport is not None:
-            self._transport.write(answer(status, {"error": status}))
-            self._transport.close()
-            self._transport = None
-
-
-def _content_length(head: bytes) -> int | None:
-    """Return the length of the body that follows, None if it is not one that we read."""
-    lower = head.lower()
-    if b"\r\ntransfer-encoding:" in lower:
+    def _without_answer(self, faults: Sequence[AppFault]) -> Reaction | None:
+        for fault in faults:
+            shares = ((fault.hang, Manner.HANG), (fault.reset, Manner.RESET), (fault.garbage, Manner.GARBAGE))
+            for share, manner in shares:
+                if share and self._draw() < share:
+                    return Reaction(self._page.answer, manner.value, manner)
         return None
-    _, found, rest = lower.partition(b"\r\ncontent-length:")
-    text = rest.partition(b"\r\n")[0].strip()
-    if not found:
-        return 0
-    return int(text) if text.isdigit() and len(text) < 8 and int(text) <= _BODY_LIMIT else None  # noqa: PLR2004
+
+    def _failed(self, faults: Sequence[AppFault], age_s: float) -> Reaction | None:
+        for fault in faults:
+            leaked = fault.leaked(self.requests, age_s) * fault.leak_errors
+            if self._errs(fault, 1 - (1 - fault.error_rate) * (1 - leaked)):
+                return self._error(fault.error_status, "as asked for by a fault")
+        refusal = self.database.refusal(self.slot.service)
+        if refusal is not None:
+            return self._error(500, refusal)
+        if any(fault.leak_connections and self._draw() < fault.leak_connections for fault in faults):
+            self.database.keep(self.slot.ctid)
+        return None
+
+    def _errs(self, fault: AppFault, rate: float) -> bool:
+        """Draw whether this request fails: alone, or in runs with the same share (a chain of two states)."""
+        if fault.error_burst <= 1 or rate in {0.0, 1.0}:
+            return self._draw() < rate
+        leave = 1 / fault.error_burst
+        chance = 1 - leave if fault in self._bursts else min(1.0, leave * rate / (1 - rate))
+        is_bad = self._draw() < chance
+        (self._bursts.add if is_bad else self._bursts.discard)(fault)
+        return is_bad
+
+    def _error(self, status: int, why: str) -> Reaction:
+        return Reaction(answer(status, {"error": why}, self.served_by), str(status))
+
+
+def _decoded(body: bytes) -> object:
+    try:
+        data: object = json.loads(body)
+    except ValueError:
+        return body.decode(errors="replace")
+    return data

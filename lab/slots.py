@@ -28,6 +28,8 @@ class Slot:
     """Fields that the health answer must have."""
     backend: str | None
     """HAProxy backend that the service stands behind."""
+    peers: tuple[str, ...] = ()
+    """Services that it calls in its own colour."""
 
 
 def read_services(folder: Path) -> dict[str, ServiceSpec]:
@@ -64,6 +66,7 @@ def slots_of(services: Mapping[str, ServiceSpec]) -> dict[int, Slot]:
                 health_path=spec.health.path,
                 health=dict(spec.health.expect),
                 backend=spec.backend.name if spec.backend is not None else None,
+                peers=spec.peers,
             )
     return found
 

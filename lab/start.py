@@ -80,6 +80,7 @@ def start_platform(lab: Lab, options: Options, lock: int, say: Callable[[str], N
     lab.parts.start("app", [
         *[sys.executable, "-m", "lab.app", "--desired", str(lab.desired)],
         *["--simulator", str(lab.socket("pve")), "--socket", str(lab.socket("app"))],
+        *["--example", str(lab.example), "--faults", str(lab.faults)],
     ], keep_open=[lock])  # fmt: skip
     lab.parts.wait_until("app", lambda: answers(lab.socket("app"), "/lab/counts"), READY_S)
     start_haproxy(lab, keeps_state=options.keeps_state, keep_open=(lock,))

@@ -84,6 +84,13 @@ class PveCluster:
             self.world.volumes.append(volume)
         return volid
 
+    def remove_template(self, volid: str) -> bool:
+        """Delete a template from every node; False if there is none. Containers made from it live on."""
+        kept = [v for v in self.world.volumes if (v.content, v.volid) != ("vztmpl", volid)]
+        found = len(kept) < len(self.world.volumes)
+        self.world.volumes = kept
+        return found
+
     def add_bridge(self, name: str) -> None:
         if name not in self.world.bridges:
             self.world.bridges.append(name)
@@ -211,6 +218,10 @@ class PveCluster:
 
     def container(self, vmid: int) -> Container | None:
         return self.world.containers.get(vmid)
+
+    def templates(self) -> tuple[str, ...]:
+        """Return the container templates' volume ids."""
+        return tuple(sorted({v.volid for v in self.world.volumes if v.content == "vztmpl"}))
 
     def tasks(self) -> tuple[Task, ...]:
         return tuple(self.world.tasks)

@@ -2,10 +2,11 @@
 
 | request | what it does |
 |---|---|
-| GET /state | containers, running containers, nodes, faults, certificate |
+| GET /state | containers, running containers, templates, nodes, faults, certificate |
 | GET /running?since=N&timeout=S | waits until the running version is not N; containers that run |
 | GET /log?since=N | requests answered after number N |
 | POST /setup | `lab.pve.setup.Setup` |
+| DELETE /templates/{storage}/{name} | a template is gone |
 | POST /fault | one of `lab.pve.faults`, answers its number |
 | DELETE /faults, DELETE /faults/{number} | all faults, one fault |
 | POST /container/{vmid}/stop-by-hand, start-by-hand, unlock | what an operator does on the node |
@@ -38,6 +39,7 @@ def application(
             web.get("/running", control.running),
             web.get("/log", control.log),
             web.post("/setup", control.setup),
+            web.delete("/templates/{storage}/{name}", control.remove_template),
             web.post("/fault", control.add_fault),
             web.delete("/faults", control.clear_faults),
             web.delete("/faults/{number}", control.remove_fault),
@@ -69,6 +71,7 @@ class _Control:
                 "running_version": cluster.running_version,
                 "running": self._running(),
                 "containers": containers,
+                "templates": list(cluster.templates()),
                 "nodes": {name: node.down_since is None for name, node in cluster.world.nodes.items()},
                 "quorate": cluster.world.quorate,
                 "faults": [dict(active.described()) for active in cluster.faults.active],
@@ -94,6 +97,12 @@ class _Control:
         except ValueError as error:
             raise web.HTTPBadRequest(text=str(error)) from None
         await self._on_change()
+        return web.json_response({})
+
+    async def remove_template(self, request: web.Request) -> web.Response:
+        volid = f"{request.match_info['storage']}:vztmpl/{request.match_info['name']}"
+        if not self._live.change(lambda _now: self._live.cluster.remove_template(volid)):
+            raise web.HTTPNotFound(text=f"no template {volid}")
         return web.json_response({})
 
     async def add_fault(self, request: web.Request) -> web.Response:

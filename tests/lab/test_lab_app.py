@@ -8,8 +8,11 @@ import pytest
 
 from crds.service import Color
 from lab.app import Applications, Running, RunningContainer
+from lab.app_faults import AppFault
 from lab.control import ControlError, call, serve
-from lab.site import Conversation, Site
+from lab.conversation import Conversation, Serving
+from lab.peers import Peers
+from lab.site import Site
 from lab.slots import Slot, version_of
 
 _SERVICE = """
@@ -253,11 +256,12 @@ async def test_a_client_that_left_before_a_late_answer_harms_nobody(number: int)
         backend=None,
     )
     site = Site(slot, hostname="psa-crm-blue", version="1.0.0")
+    serving = Serving(site, Peers(lambda _peer: None), lambda: 0.0)
     server = await asyncio.get_running_loop().create_server(
-        lambda: Conversation(site), site.slot.host, site.slot.port
+        lambda: Conversation(serving), site.slot.host, site.slot.port
     )
     async with server:
-        site.fault = site.fault.model_copy(update={"latency": 0.02})
+        site.faults = (AppFault(latency=0.02),)
         _, writer = await asyncio.open_connection(site.slot.host, site.slot.port)
         writer.write(_get("/"))
         await writer.drain()

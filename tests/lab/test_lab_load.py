@@ -5,8 +5,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from crds.service import Color
+from lab.app_faults import AppFault
+from lab.conversation import Conversation, Serving
 from lab.load import Load, Target
-from lab.site import AppFault, Conversation, Site
+from lab.peers import Peers
+from lab.site import Site
 from lab.slots import Slot
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -28,13 +31,17 @@ def _site(host: str, color: Color = Color.BLUE, version: str = "1.0.0") -> Site:
     return Site(slot, hostname="gateway", version=version)
 
 
+def _of(site: Site) -> Serving:
+    return Serving(site, Peers(lambda _peer: None), lambda: 0.0)
+
+
 @asynccontextmanager
-async def _serving(site: Site) -> AsyncIterator[Target]:
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Conversation(site), site.slot.host, site.slot.port)
-    yield Target(site.slot.host, site.slot.port)
+async def _serving(serving: Serving) -> AsyncIterator[Target]:
+    loop, slot = asyncio.get_running_loop(), serving.site.slot
+    server = await loop.create_server(lambda: Conversation(serving), slot.host, slot.port)
+    yield Target(slot.host, slot.port)
     server.close()
-    site.abort()
+    serving.abort()
 
 
 @asynccontextmanager
@@ -51,36 +58,36 @@ async def _behaving(host: str, handler: Handler) -> AsyncIterator[Target]:
 
 async def test_every_request_is_counted_with_who_served_it(number: int) -> None:
     site = _site(f"127.{number}.1.1", Color.GREEN, "1.2.3")
-    async with _serving(site) as target:
+    async with _serving(_of(site)) as target:
         load = Load(target, rate=500)
         await load.run(0.4, asyncio.Event())
-    assert load.tally.sent == 200 == load.tally.statuses[200] == site.counts[200]
+    assert load.tally.sent == 200 == load.tally.statuses[200] == site.counts["200"]
     assert load.tally.served_by == {("psa-api-gateway", "green", "1.2.3"): 200}
     assert load.tally.failed == 0
 
 
 async def test_connections_are_kept_and_used_again(number: int) -> None:
-    site = _site(f"127.{number}.1.1")
-    opened = 0
+    site, opened = _site(f"127.{number}.1.1"), 0
+    serving = _of(site)
 
     def conversation() -> Conversation:
         nonlocal opened
         opened += 1
-        return Conversation(site)
+        return Conversation(serving)
 
     loop = asyncio.get_running_loop()
     async with await loop.create_server(conversation, site.slot.host, site.slot.port):
         load = Load(Target(site.slot.host, site.slot.port), rate=200)
         await load.run(0.5, asyncio.Event())
-        site.abort()
+        serving.abort()
     assert load.tally.statuses == {200: 100}
     assert opened < 20
 
 
 async def test_requests_leave_on_time_however_slow_the_answers_are(number: int) -> None:
     site = _site(f"127.{number}.1.1")
-    site.fault = AppFault(latency=0.3)
-    async with _serving(site) as target:
+    site.faults = (AppFault(latency=0.3),)
+    async with _serving(_of(site)) as target:
         load = Load(target, rate=100)
         stopping = asyncio.Event()
         running = asyncio.get_running_loop().create_task(load.run(None, stopping))
@@ -95,8 +102,8 @@ async def test_requests_leave_on_time_however_slow_the_answers_are(number: int) 
 
 async def test_errors_of_the_server_are_failures(number: int) -> None:
     site = _site(f"127.{number}.1.1")
-    site.fault = AppFault(error_rate=1)
-    async with _serving(site) as target:
+    site.faults = (AppFault(error_rate=1),)
+    async with _serving(_of(site)) as target:
         load = Load(target, rate=200)
         await load.run(0.1, asyncio.Event())
     assert load.tally.statuses == {500: 20}
@@ -158,23 +165,23 @@ async def test_a_request_that_gets_no_answer_is_counted_as_timed_out(
 ) -> None:
     monkeypatch.setattr("lab.load._TIMEOUT_S", 0.1)
     site = _site(f"127.{number}.1.1")
-    site.fault = AppFault(hang=True)
-    async with _serving(site) as target:
+    site.faults = (AppFault(hang=1),)
+    async with _serving(_of(site)) as target:
         load = Load(target, rate=100)
         await load.run(0.1, asyncio.Event())
     assert load.tally.failures == {"timed out": 10}
 
 
 async def test_a_connection_that_the_server_closed_while_idle_is_not_used_again(number: int) -> None:
-    site = _site(f"127.{number}.1.1")
-    async with _serving(site) as target:
+    serving = _of(_site(f"127.{number}.1.1"))
+    async with _serving(serving) as target:
         load = Load(target, rate=50)
         stopping = asyncio.Event()
         running = asyncio.get_running_loop().create_task(load.run(None, stopping))
         async with asyncio.timeout(5):
             while load.tally.answered < 20:
                 if load.tally.answered == load.tally.sent:
-                    for transport in tuple(site.transports):
+                    for transport in tuple(serving.transports):
                         transport.close()
                 await asyncio.sleep(0.005)
         stopping.set()
@@ -183,5 +190,5 @@ async def test_a_connection_that_the_server_closed_while_idle_is_not_used_again(
 
 
 def test_a_rate_beyond_what_it_can_do_is_refused() -> None:
-    with pytest.raises(ValueError, match="take wrk"):
+    with pytest.raises(ValueError, match="take --heavy"):
         Load(Target("127.0.0.1", 1), rate=1001)
