@@ -10,7 +10,7 @@ from crds.meta import Condition, ConditionType, Key, Truth
 from crds.service import ServiceSpec
 from daemon.store.operations import Apply
 from daemon.store.state import State, advance
-from reconcilers.contract import AnyResource, Declare, Plan, Reconciler, Verdict
+from reconcilers.contract import Amend, AnyResource, Declare, Plan, Reconciler, Verdict
 from tests.builders import START, a_resource
 from tests.fakes.haproxy import FakeBackend, FakeServer
 
@@ -143,11 +143,29 @@ class Desk:
                     lines=self.state.objects[key].lines,
                 )
                 self.state = advance(self.state, operation)
+            elif isinstance(write, Amend):
+                self.amend(write)
         old = self.state.objects[key]
         self.put(replace(old, status=plan.status or old.status))
         said = verdict(plan, ConditionType.READY)
         waits = bool(plan.steps or plan.waiting or plan.blocked)
         self.mark_ready(key, ready=not waits and (said is None or said.status is Truth.TRUE))
+
+    def amend(self, write: Amend) -> None:
+        """Commit what a release writes of an object that belongs to another one."""
+        owner = self.state.objects[write.owner]
+        operation = Apply(
+            key=write.key,
+            uid=f"{len(self.state.objects):032x}",
+            spec=write.spec,
+            at=START,
+            labels=owner.labels,
+            annotations=write.annotations,
+            owner=write.owner,
+            origin=owner.origin,
+            lines=owner.lines,
+        )
+        self.state = advance(self.state, operation)
 
     def mark_ready(self, key: Key, *, ready: bool = True, reason: str = "AsAsked") -> None:
         """Say of an object that its own reconciler found it Ready, or not."""
