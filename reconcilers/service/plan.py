@@ -67,7 +67,7 @@ def plan_service(service: Resource[ServiceSpec], seen: SeenService, _now: dateti
     }
     return Plan(
         writes=(*_declared(seen, containers, split), *_notes(service.spec, live)),
-        verdicts=tuple(_verdicts(service, seen, live, containers)),
+        verdicts=tuple(_verdicts(service, seen, live, containers, split)),
         status=ServiceStatus(live=live.color.value if live.color else None, versions=versions),
         recheck_after=_SOON if live.waiting or live.blocked or live.nobody else None,
         waiting=live.waiting,
@@ -206,9 +206,13 @@ def _notes(spec: ServiceSpec, live: _Live) -> Iterable[Note]:
 
 
 def _verdicts(
-    service: Resource[ServiceSpec], seen: SeenService, live: _Live, containers: Mapping[Color, Declare]
+    service: Resource[ServiceSpec],
+    seen: SeenService,
+    live: _Live,
+    containers: Mapping[Color, Declare],
+    split: Declare | None,
 ) -> Iterable[Verdict]:
-    not_ready = _not_ready(service, seen, live, containers)
+    not_ready = _not_ready(service, seen, live, containers, split)
     unfollowed = _unfollowed(service.spec, seen.slots)
     if not_ready is not None:
         yield Verdict(ConditionType.READY, Truth.FALSE, *not_ready)
@@ -225,7 +229,11 @@ def _verdicts(
 
 
 def _not_ready(
-    service: Resource[ServiceSpec], seen: SeenService, live: _Live, containers: Mapping[Color, Declare]
+    service: Resource[ServiceSpec],
+    seen: SeenService,
+    live: _Live,
+    containers: Mapping[Color, Declare],
+    split: Declare | None,
 ) -> tuple[str, str] | None:
     """Return why the service is not Ready, None if only waiting or a block can tell."""
     if live.nobody is not None:
@@ -238,12 +246,20 @@ def _not_ready(
                 "VersionUnknown",
                 f"{color.value} has the traffic, but no version of it is known: give {hint}",
             )
-        if child is None or not child.is_ready:
-            return "ContainerNotReady", f"{key}: {child.says if child else 'not looked at yet'}"
-    if service.spec.backend is not None and live.carrying and (seen.split is None or not seen.split.is_ready):
-        says = seen.split.says if seen.split else "not looked at yet"
+        says = _says(child, containers[color])
+        if says is not None:
+            return "ContainerNotReady", f"{key}: {says}"
+    says = _says(seen.split, split)
+    if service.spec.backend is not None and live.carrying and says is not None:
         return "SplitNotReady", f"TrafficSplit/{service.key.name}: {says}"
     return None
+
+
+def _says(child: SlotChild | SplitChild | None, declare: Declare | None) -> str | None:
+    """Return why a child is not as this very plan asks for it, None if it is."""
+    if child is None or (declare is not None and child.spec != declare.spec):
+        return "not looked at yet"
+    return None if child.is_ready else child.says
 
 
 def _unfollowed(spec: ServiceSpec, slots: Mapping[Color, SlotChild]) -> str | None:

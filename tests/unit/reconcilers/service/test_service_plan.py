@@ -310,6 +310,21 @@ async def test_a_service_is_ready_when_its_live_container_and_its_split_are() ->
     assert verdict(await desk.one_pass(KEY), ConditionType.READY) is None
 
 
+async def test_a_service_that_passes_a_change_on_is_not_ready_in_the_same_breath() -> None:
+    desk = a_desk(an_empty_platform(), initial=initial("blue"))
+    await desk.one_pass(KEY)
+    desk.mark_ready(BLUE)
+    desk.mark_ready(SPLIT)
+    shape = a_service().spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    grown = {"initial": initial("blue"), "container": {**shape["container"], "memory": "6Gi"}}
+    desk.put(a_service(**grown))
+    assert why_not_ready(await desk.one_pass(KEY)) == ("ContainerNotReady", f"{BLUE}: not looked at yet")
+    desk.mark_ready(BLUE)
+    colors = {color: {**slot, "server": f"{color}-2"} for color, slot in shape["colors"].items()}
+    desk.put(a_service(**grown, colors=colors))
+    assert why_not_ready(await desk.one_pass(KEY)) == ("SplitNotReady", f"{SPLIT}: not looked at yet")
+
+
 async def test_a_degraded_split_degrades_the_service() -> None:
     desk = a_desk(an_empty_platform(), initial=initial("blue"))
     await desk.one_pass(KEY)
