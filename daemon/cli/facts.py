@@ -115,12 +115,23 @@ class Happening:
 
 @dataclass(frozen=True, slots=True)
 class FileProblem:
-    """What is wrong with a file; ``rendered`` has several lines."""
+    """What is wrong with a file; ``rendered`` has several lines, ``key`` is the object if it is known."""
 
     file: str
     line: int
     message: str
     rendered: str
+    key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """How the watched directory is; what is in force may be older than its files unless ``is_current``."""
+
+    is_current: bool
+    healthy: bool
+    message: str
+    problems: tuple[FileProblem, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +288,20 @@ def daemon_status(raw: Any) -> DaemonStatus:
 
 def _problem(raw: Any) -> FileProblem:
     rendered = str(raw["rendered"]).translate(_CONTROLS_OF_A_TEXT)
-    return FileProblem(_line(raw["file"]), int(raw["line"]), _line(raw["message"]), rendered)
+    return FileProblem(
+        _line(raw["file"]), int(raw["line"]), _line(raw["message"]), rendered, _optional(raw.get("object"))
+    )
+
+
+def source_state(raw: Any) -> SourceState:
+    """Parse the answer to a request to catch up with the files."""
+    source = raw["source"]
+    return SourceState(
+        is_current=raw["isCurrent"] is True,
+        healthy=bool(source["healthy"]),
+        message=_line(source["message"] or ""),
+        problems=tuple(_problem(each) for each in source["problems"]),
+    )
 
 
 def _endpoint(raw: Any) -> EndpointState:

@@ -5,7 +5,7 @@ import json
 import click
 
 from daemon.cli.documents import document, output_option
-from daemon.cli.facts import Thing, thing, things, understood
+from daemon.cli.facts import Thing, thing, understood
 from daemon.cli.following import CONNECTED, follow
 from daemon.cli.listing import listing
 from daemon.cli.references import means, selected
@@ -47,7 +47,7 @@ def _watch(here: Session, words: tuple[str, ...], form: str | None) -> None:
     shown: dict[str, str] = {}
     for frame in follow(here):
         if frame is CONNECTED:
-            found = selected(words, understood(things, here.client.get("objects")))
+            found = selected(words, here.objects())
             here.warn_of_observe_mode()
             if not shown and form in {None, "wide"}:
                 _print(here, found, form, is_one=False)

@@ -13,7 +13,8 @@ from daemon.cli.session import Session
 
 def ask(here: Session, words: Sequence[str]) -> Any:
     """Let the daemon look at the objects that *words* mean, and return its answer as it came."""
-    names = [found.key for found in selected(words, here.objects())] if words else None
+    objects = here.objects()
+    names = [found.key for found in selected(words, objects)] if words else None
     return here.client.post("plan", {"objects": names}, PLAN_S)
 
 

@@ -10,7 +10,15 @@ from typing import Any, Final, TypeVar
 import click
 
 from daemon.cli.client import DaemonClient
-from daemon.cli.facts import DaemonStatus, Thing, daemon_status, things, understood
+from daemon.cli.facts import (
+    DaemonStatus,
+    SourceState,
+    Thing,
+    daemon_status,
+    source_state,
+    things,
+    understood,
+)
 from daemon.cli.screen import Screen, Tone
 
 DEFAULT_SOCKET: Final = "/run/psa-reconciler/api.sock"
@@ -36,8 +44,29 @@ class Session:
         return DaemonClient(self.socket)
 
     def objects(self) -> tuple[Thing, ...]:
-        """Return all objects, by kind and name."""
+        """Return all objects, by kind and name, as the files ask for them now."""
+        self.catch_up()
+        return self.known_objects()
+
+    def known_objects(self) -> tuple[Thing, ...]:
+        """Return all objects as the daemon knows them."""
         return understood(things, self.client.get("objects"))
+
+    def catch_up(self) -> None:
+        """Let the daemon read the files before anything else is asked, and say what it did not take."""
+        found = self.source()
+        if not found.is_current:
+            self.say(Tone.BUSY, "reading the directory takes long: what follows may be older than the files")
+        elif not found.healthy:
+            self.say(Tone.BAD, f"{found.message or 'not read'}; the last good objects stay in force")
+        elif found.problems:
+            files = len({problem.file for problem in found.problems})
+            are = "1 file is" if files == 1 else f"{files} files are"
+            self.say(Tone.BAD, f"{are} refused, the last good stays in force: psactl status shows why")
+
+    def source(self) -> SourceState:
+        """Let the daemon read the files now, and return what came of it."""
+        return understood(source_state, self.client.post("catch-up", {}))
 
     def status(self) -> DaemonStatus:
         """Return how the daemon is."""

@@ -85,9 +85,18 @@ def is_ready(found: Thing) -> bool:
 def holds(found: Thing, kind: str) -> bool:
     """Whether the condition is True, for the spec that is in force now."""
     condition = found.condition(kind)
-    return (
-        condition is not None and condition.status == "True" and found.observed_generation == found.generation
-    )
+    return condition is not None and condition.status == "True" and is_seen(found)
+
+
+def is_seen(found: Thing) -> bool:
+    """Whether the spec that is in force now was looked at."""
+    return found.observed_generation == found.generation
+
+
+def is_refused(found: Thing) -> bool:
+    """Whether its file is in error, and the last good spec in force."""
+    source = found.condition("SourceValid")
+    return source is not None and source.status == "False" and source.reason == "Refused"
 
 
 def condition_tone(condition: Condition) -> Tone:

@@ -23,6 +23,10 @@ class Source(Protocol):
         """Return the directory's next state, when it has changed or could not be read."""
         ...
 
+    async def catch_up(self) -> None:
+        """Return when what a look found that began after this call is taken in."""
+        ...
+
 
 class Feed:
     """Feeds the store for ever. ``last`` is the newest snapshot, None before the first."""
@@ -41,6 +45,10 @@ class Feed:
     async def wait_first(self) -> Snapshot:
         """Return the first snapshot once it is in the store."""
         return await asyncio.shield(self._first)
+
+    async def catch_up(self) -> None:
+        """Return when what the files say now is in the store, if it can be."""
+        await self._source.catch_up()
 
     async def run(self) -> None:
         """Take in one snapshot after the other; a store that takes nothing is asked again."""

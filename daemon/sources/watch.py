@@ -52,21 +52,41 @@ class DirectorySource:
         self._last_hint = math.inf
         self._rescan_at = math.inf
         self._delivered = ""
+        self._asking: list[asyncio.Future[None]] = []
+        self._answering: list[asyncio.Future[None]] = []
         self._identity: Identity | None = None
         self._held: frozenset[Key | str] = frozenset()
 
     async def next_snapshot(self) -> Snapshot:
-        """Return the next snapshot that differs from the last, or that was asked for."""
+        """Return the next snapshot that differs from the last, or that was asked for.
+
+        Who calls again has taken the last one in.
+        """
+        _answer(self._answering)
         if not self._begun:
             self._begun = True
             self._hints.begin(self._hint)
         while True:
-            await self._wait_until_due()
+            is_early = await self._wait_until_due()
             forced, self._requested = self._requested, False
+            asked = len(self._asking)
             snapshot = await self._look(forced=forced)
-            if forced or snapshot.digest != self._delivered:
+            is_new = forced or snapshot.digest != self._delivered
+            if is_new and is_early:
+                self._hint()  # found before its hint came: it has its quiet time all the same
+                continue
+            self._answering, self._asking = self._asking[:asked], self._asking[asked:]
+            if is_new:
                 self._delivered = snapshot.digest
                 return snapshot
+            _answer(self._answering)
+
+    async def catch_up(self) -> None:
+        """Return when what a look found that began after this call is taken in."""
+        taken_in: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._asking.append(taken_in)
+        self._wake.set()
+        await taken_in
 
     def request_scan(self) -> None:
         """Read everything again and deliver it even if it is the same; a replaced directory is accepted."""
@@ -85,13 +105,17 @@ class DirectorySource:
         self._last_hint = now
         self._wake.set()
 
-    async def _wait_until_due(self) -> None:
+    async def _wait_until_due(self) -> bool:
+        """Return when it is time to look, and whether only because somebody wants to catch up."""
         while not self._requested:
             quiet = self._last_hint + QUIET_S - _HINT_LAG_S
             due = min(quiet, self._first_hint + LONGEST_S, self._rescan_at)
             if self._clock.monotonic() >= due - _TIMER_S:
-                return
+                return False
+            if self._asking and math.isinf(self._first_hint):
+                return True
             await self._wake_at(due)
+        return False
 
     async def _wake_at(self, due: float) -> None:
         """Return when that moment has come, or something has happened."""
@@ -159,6 +183,14 @@ def open_source(root: Path, clock: Clock, ownership: Ownership) -> DirectorySour
     """Return the source of a real directory, with a parser child of its own."""
     files = Directory(root, clock, ownership)
     return DirectorySource(str(root), files, DirectoryHints(root), ChildParser(), clock)
+
+
+def _answer(futures: list["asyncio.Future[None]"]) -> None:
+    """Let those go on who wait; some have given up."""
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
+    futures.clear()
 
 
 def _held(snapshot: Snapshot) -> frozenset[Key | str]:

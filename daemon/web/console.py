@@ -1,10 +1,11 @@
 """What people may ask of the running daemon, whichever door they come through."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
-from crds.meta import Key, Mode
+from crds.meta import ConditionType, Key, Mode, Truth
 from daemon.engine.controller import Controller
 from daemon.engine.feed import Feed
 from daemon.engine.workset import Priority
@@ -16,6 +17,10 @@ from reconcilers.contract import AnyResource
 
 #: Events about the daemon itself are filed under this key.
 DAEMON: Final = Key("Daemon", "psa-reconciler")
+CATCH_UP_S: Final = 5.0
+"""How long the directory may take to be read."""
+FIRST_LOOK_S: Final = 1.0
+"""How long a changed object may take to be looked at, and its children to be told."""
 
 
 class UnknownObjectError(Exception):
@@ -86,6 +91,35 @@ class Console:
             "problems": [problem_answer(problem) for problem in last.problems],
         }
 
+    async def catch_up(self) -> Object:
+        """Read the directory now, let what it changed be looked at, and return how the source is.
+
+        ``isCurrent`` is false if that took too long: what is in force may be older than the files.
+        """
+        is_current = True
+        try:
+            async with asyncio.timeout(CATCH_UP_S):
+                await self._feed.catch_up()
+        except TimeoutError:
+            is_current = False
+        else:
+            await self._wait_first_looks()
+        return {"isCurrent": is_current, "source": self._source()}
+
+    async def _wait_first_looks(self) -> None:
+        """Return when owners have told their children what their changed files ask for, a second at most."""
+        news = asyncio.Event()
+        stop = self._store.listen(lambda _changes, _events: news.set())
+        try:
+            async with asyncio.timeout(FIRST_LOOK_S):
+                while any(map(_is_unseen, self._store.state.objects.values())):
+                    await news.wait()
+                    news.clear()
+        except TimeoutError:
+            pass  # somebody's endpoint is slow: no reason to keep everybody waiting
+        finally:
+            stop()
+
     def objects(self, kind: str | None) -> list[Object]:
         """Return all objects, or those of one kind, by kind and name."""
         state = self._store.state
@@ -145,3 +179,11 @@ class Console:
 
     def _said(self, key: Key, actor: str, reason: str, message: str) -> Record:
         return Record(key, self._clock.now(), reason, message, actor=actor)
+
+
+def _is_unseen(resource: AnyResource) -> bool:
+    """Whether a file changed the object, and no look since says how it is or why it cannot be seen."""
+    synced = resource.condition(ConditionType.SYNCED)
+    is_blind = synced is not None and synced.status is Truth.UNKNOWN
+    is_from_file = resource.owner is None and resource.orphaned_since is None
+    return is_from_file and resource.observed_generation < resource.generation and not is_blind

@@ -60,6 +60,7 @@ class Api:
             web.get("/api/v1/objects/{kind}/{name}", self._object),
             web.get("/api/v1/events", self._events),
             web.get("/api/v1/stream", self._stream),
+            web.post("/api/v1/catch-up", self._catch_up),
             web.post("/api/v1/plan", self._plan),
             web.post("/api/v1/reconcile", self._reconcile),
             web.post("/api/v1/mode", self._mode),
@@ -95,6 +96,10 @@ class Api:
         after = _number(request.query.get("after", "0"))
         limit = min(_number(request.query.get("limit", "100")), 1000)
         return web.json_response(self._console.events(key, after=after, limit=limit))
+
+    async def _catch_up(self, request: web.Request) -> web.Response:
+        await _body(request)
+        return web.json_response(await self._console.catch_up())
 
     async def _plan(self, request: web.Request) -> web.Response:
         names = (await _body(request)).get("objects")

@@ -25,6 +25,7 @@ class RecordedDaemon:
     events: list[Json] = field(default_factory=list)
     plans: list[Json] = field(default_factory=list)
     status: Json = None
+    is_current: bool = True
     refusals: dict[str, tuple[int, Json]] = field(default_factory=dict)
     asked: list[tuple[str, str, Json]] = field(default_factory=list)
     frames: "queue.Queue[bytes | None]" = field(default_factory=queue.Queue)
@@ -76,6 +77,8 @@ class RecordedDaemon:
             case "plan":
                 wanted = body["objects"]
                 return 200, {"plans": [p for p in self.plans if wanted is None or p["object"] in wanted]}
+            case "catch-up":
+                return 200, {"isCurrent": self.is_current, "source": self.status["source"]}
             case "mode":
                 self.status = {**self.status, "mode": body["mode"], "effectiveModeText": body["mode"]}
                 return 200, self.status

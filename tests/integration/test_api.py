@@ -7,8 +7,9 @@ import socket
 import threading
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
@@ -35,16 +36,23 @@ KEY = Key("Container", "one")
 
 
 class OneSnapshot:
-    """A source that was read once."""
+    """A source that was read once; it can hang, and call back when somebody catches up."""
 
     def __init__(self) -> None:
         self._asked = False
+        self.hangs = False
+        self.then: Callable[[], Awaitable[None]] | None = None
 
     async def next_snapshot(self) -> Snapshot:
         if self._asked:
             await asyncio.Event().wait()
         self._asked = True
         return Snapshot(unreadable="there is no such directory")
+
+    async def catch_up(self) -> None:
+        await asyncio.sleep(1000 if self.hangs else 0)
+        if self.then is not None:
+            await self.then()
 
 
 @dataclass
@@ -55,6 +63,7 @@ class Running:
     tcp: aiohttp.ClientSession
     socket: Path
     url: str
+    source: OneSnapshot
 
 
 @contextlib.asynccontextmanager
@@ -67,7 +76,8 @@ async def a_daemon(folder: Path) -> AsyncIterator[Running]:
     metrics = EngineMetrics(registry, version="test", kinds=["Container"], systems={"pve": "proxmox"})
     knobs = Knobs()
     controller = Controller(store, {"Container": knobs}, clock, SystemRandom(), metrics, mode=Mode.ENFORCE)
-    feed = Feed(OneSnapshot(), store, clock, SystemRandom(), metrics)
+    source = OneSnapshot()
+    feed = Feed(source, store, clock, SystemRandom(), metrics)
     console = Console(
         store, controller, feed, clock, version="1", systems={"pve": "proxmox"}, mode=Mode.ENFORCE
     )
@@ -82,7 +92,7 @@ async def a_daemon(folder: Path) -> AsyncIterator[Running]:
             aiohttp.ClientSession("http://localhost", connector=aiohttp.UnixConnector(str(path))) as unix,
             aiohttp.ClientSession(url) as tcp,
         ):
-            yield Running(store, knobs, unix, tcp, path, url)
+            yield Running(store, knobs, unix, tcp, path, url, source)
         tasks[0].cancel()
         controller.drain()
     store.close()
@@ -148,6 +158,37 @@ async def test_a_plan_says_what_would_be_done_and_does_nothing(tmp_path: Path) -
         assert plans[0]["steps"][0]["summary"] == "turn one to 5"
         assert plans[0]["steps"][0]["allowed"] is False
         assert running.knobs.turns == []
+
+
+async def test_who_catches_up_sees_what_the_change_led_to(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path) as running:
+        running.source.then = lambda: declare(running, cores=3)
+        async with running.unix.post("/api/v1/catch-up", json={}) as answer:
+            assert await answer.json() == {
+                "isCurrent": True,
+                "source": {
+                    "healthy": False,
+                    "message": "there is no such directory",
+                    "files": 0,
+                    "problems": [],
+                },
+            }
+        assert running.store.state.objects[KEY].observed_generation == 1
+
+
+@pytest.mark.parametrize("slow", ["directory", "object"])
+async def test_what_is_slow_holds_up_nobody_who_catches_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: str
+) -> None:
+    monkeypatch.setattr("daemon.web.console.CATCH_UP_S", 0.1)
+    monkeypatch.setattr("daemon.web.console.FIRST_LOOK_S", 0.1)
+    async with a_daemon(tmp_path) as running:
+        running.source.hangs = slow == "directory"
+        running.knobs.hang.add("one")
+        running.knobs.pass_deadline = timedelta(seconds=0.5)
+        await declare(running, cores=3)
+        async with running.unix.post("/api/v1/catch-up", json={}) as answer:
+            assert (await answer.json())["isCurrent"] is (slow == "object")
 
 
 async def test_suspended_objects_are_left_alone_until_resumed(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from tests.builders_cli import a_condition, an_event, an_object
+from tests.builders_cli import GOOD, a_condition, a_status, an_event, an_object
 from tests.fakes.recorded_daemon import RecordedDaemon
 from tests.unit.cli.conftest import Psactl, Ran
 
@@ -65,6 +65,97 @@ def test_an_object_whose_file_was_just_dropped_is_waited_for(
 
     assert ran.code == 0
     assert "there is no Container/psa-redis yet" in ran.err
+
+
+A_PROBLEM = {
+    "file": "data/psa-redis.yaml",
+    "line": 9,
+    "column": 3,
+    "message": 'spec: there is no field "memroy"',
+    "rendered": 'data/psa-redis.yaml:9:3: error: spec: there is no field "memroy"\n 9 |   memroy: 2Gi\n',
+    "object": KEY,
+}
+A_SOURCE = {"healthy": True, "message": "", "files": 3, "problems": [A_PROBLEM]}
+REFUSED = a_condition("SourceValid", "False", "Refused", "data/psa-redis.yaml:9:3: error")
+
+
+def test_a_refused_file_ends_the_wait_with_its_place(daemon: RecordedDaemon, terminal: Psactl) -> None:
+    daemon.objects = [an_object(KEY, conditions=(*GOOD, REFUSED)), an_object("Container/other")]
+    daemon.status = a_status(source=A_SOURCE)
+
+    assert terminal("wait", "Container/other", "--timeout", "20s").code == 0
+    for words in ([KEY], ["--all"]):
+        ran = terminal("wait", *words, "--timeout", "20s")
+        assert ran.code == 1
+        assert ran.err.startswith("✖ refused, and the last good stays in force:\ndata/psa-redis.yaml:9:3: er")
+        assert " 9 |   memroy: 2Gi" in ran.err
+
+
+def test_a_new_object_whose_file_is_refused_is_not_waited_for(
+    daemon: RecordedDaemon, terminal: Psactl
+) -> None:
+    daemon.objects = []
+    daemon.status = a_status(source=A_SOURCE)
+
+    ran = terminal("wait", KEY, "--timeout", "20s")
+
+    assert ran.code == 1
+    assert " 9 |   memroy: 2Gi" in ran.err
+
+
+def test_a_file_that_is_broken_meanwhile_ends_the_wait(daemon: RecordedDaemon, terminal: Psactl) -> None:
+    daemon.objects = [an_object(KEY, conditions=CHANGING)]
+
+    def then() -> None:
+        daemon.streams.get(timeout=5)
+        daemon.wait_asked("/api/v1/objects")
+        daemon.status = a_status(source=A_SOURCE)
+        daemon.say("object", an_object(KEY, conditions=(*GOOD, REFUSED)))
+
+    ran = while_running(terminal, "wait", KEY, "--timeout", "20s", then=then)
+
+    assert ran.code == 1
+    assert " 9 |   memroy: 2Gi" in ran.err
+
+
+def test_a_child_is_as_its_owners_file_asks_only_when_the_owner_was_looked_at(
+    daemon: RecordedDaemon, terminal: Psactl
+) -> None:
+    child = an_object("Container/psa-crm-blue", owner="Service/psa-crm")
+    daemon.objects = [child, an_object("Service/psa-crm", generation=2, observed=1)]
+
+    ran = terminal("wait", "Container/psa-crm-blue", "--timeout", "50ms")
+
+    assert ran.code == 7
+    assert "Container/psa-crm-blue: its owner Service/psa-crm: Changed" in ran.err
+    daemon.objects = [child, an_object("Service/psa-crm", generation=2, observed=2)]
+    assert terminal("wait", "Container/psa-crm-blue", "--timeout", "20s").code == 0
+
+
+def test_a_directory_that_cannot_be_read_in_time_is_no_success(
+    daemon: RecordedDaemon, terminal: Psactl
+) -> None:
+    daemon.objects = [an_object(KEY)]
+    daemon.is_current = False
+
+    ran = terminal("wait", KEY, "--timeout", "50ms")
+
+    assert (ran.code, ran.err) == (7, "✖ the daemon cannot read the directory\n")
+
+
+def test_what_was_asked_for_files_that_say_more_is_told_so(daemon: RecordedDaemon, terminal: Psactl) -> None:
+    daemon.objects = [an_object(KEY)]
+    for source, told in (
+        (A_SOURCE, "✖ 1 file is refused, the last good stays in force: psactl status shows why\n"),
+        (
+            {**A_SOURCE, "healthy": False, "message": "/d does not exist"},
+            "✖ /d does not exist; the last good",
+        ),
+    ):
+        daemon.status = a_status(source=source)
+        for command in ("get", "diff"):
+            ran = terminal(command)
+            assert (ran.code, ran.err[: len(told)]) == (0, told)
 
 
 def test_nobody_is_not_all(daemon: RecordedDaemon, terminal: Psactl) -> None:

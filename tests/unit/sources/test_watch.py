@@ -1,7 +1,8 @@
 """When a snapshot is delivered: settled, once a difference, never of a directory that says nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime
 
 import pytest
@@ -232,3 +233,85 @@ async def test_a_cancelled_wait_loses_nothing(desk: Desk) -> None:
     desk.later(2.0, 300)
     at, _ = await desk.next()
     assert at == 2.095
+
+
+async def caught_up(desk: Desk) -> float:
+    """Catch up, and return when that was done."""
+    await desk.source.catch_up()
+    return round(desk.clock.monotonic(), 3)
+
+
+async def impatient(call: Awaitable[None]) -> None:
+    async with asyncio.timeout(0.01):
+        await call
+
+
+class Taker:
+    """Takes snapshots in, one after the other, for some time each."""
+
+    def __init__(self, desk: Desk, takes_s: float = 0.0) -> None:
+        self.taken: list[str] = []
+        self._desk = desk
+        self._takes_s = takes_s
+
+    async def run(self) -> None:
+        while True:
+            _, snapshot = await self._desk.next()
+            await asyncio.sleep(self._takes_s)
+            self.taken.append(repr(snapshot.objects[0].spec))
+
+
+@contextlib.asynccontextmanager
+async def taking(desk: Desk, takes_s: float = 0.0) -> AsyncIterator[Taker]:
+    taker = Taker(desk, takes_s)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(taker.run())
+        await asyncio.sleep(5)
+        yield taker
+        running.cancel()
+
+
+async def test_who_catches_up_with_files_that_say_nothing_new_goes_on_at_once(desk: Desk) -> None:
+    async with taking(desk) as taker:
+        looks = desk.files.looks
+        assert await caught_up(desk) == 5.0
+        assert desk.files.looks == looks + 1
+        assert len(taker.taken) == 1
+
+
+async def test_who_catches_up_waits_until_the_change_is_quiet_and_taken_in(desk: Desk) -> None:
+    async with taking(desk, takes_s=0.5) as taker:
+        desk.files.files["a.yaml"] = container_yaml(ctid=300)
+        desk.hints.give()
+        assert await caught_up(desk) == 5.595
+        assert "ctid=300" in taker.taken[-1]
+
+
+async def test_a_change_whose_hint_is_late_or_lost_has_its_quiet_time_too(desk: Desk) -> None:
+    async with taking(desk) as taker:
+        desk.files.files["a.yaml"] = container_yaml(ctid=300)
+        desk.later(5.05, 301)
+        assert await caught_up(desk) == 5.145
+        assert ["ctid=301" in spec for spec in taker.taken] == [False, True]
+
+
+async def test_a_look_that_began_before_is_not_enough(desk: Desk) -> None:
+    async with taking(desk, takes_s=1.0) as taker:
+        desk.later(6.0, 300)
+        await asyncio.sleep(2)  # ctid 300 is being taken in
+        desk.files.files["a.yaml"] = container_yaml(ctid=301)
+        async with asyncio.TaskGroup() as group:
+            both = [group.create_task(caught_up(desk)) for _ in range(2)]
+        assert "ctid=301" in taker.taken[-1]
+        assert [each.result() for each in both] == [8.19, 8.19]
+
+
+async def test_who_gives_up_stops_nobody(desk: Desk) -> None:
+    async with taking(desk) as taker:
+        desk.hints.give()
+        with pytest.raises(TimeoutError):
+            await impatient(desk.source.catch_up())
+        desk.later(9.0, 300)
+        await asyncio.sleep(20)
+        assert "ctid=300" in taker.taken[-1]
+        assert await caught_up(desk) == 25.01
