@@ -1,7 +1,8 @@
 """LoadBalancer and TrafficSplit: what stands in HAProxy at run time."""
 
 import enum
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Self
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
@@ -86,6 +87,11 @@ class ServerShare(Model):
         """Weight for new clients: nothing unless it is ready."""
         return self.weight if self.state is ServerState.READY else 0
 
+    def given(self, weight: int) -> Self:
+        """Return the same server with *weight*: ready, or in maintenance if that is 0."""
+        state = ServerState.READY if weight else ServerState.MAINT
+        return self.model_copy(update={"weight": weight, "state": state})
+
 
 class Override(Model):
     """What a person wants of the traffic for a while, instead of the record."""
@@ -116,7 +122,20 @@ class TrafficSplitSpec(Spec):
     green: ServerShare
     """Green's share."""
     override: Override | None = None
-    """What a person wants for a while; a release holds meanwhile."""
+    """What a person wants for a while; a release holds meanwhile. It is removed when it has run out."""
+
+    def overridden(self, now: datetime) -> Override | None:
+        """Return the override that is in force at *now*, if there is one."""
+        return self.override if self.override is not None and now < self.override.until else None
+
+    def in_force(self, now: datetime) -> Self:
+        """Return the split with the shares that hold at *now*: an override's, else the record's."""
+        found = self.overridden(now)
+        if found is None:
+            return self
+        return self.model_copy(
+            update={"blue": self.blue.given(found.blue), "green": self.green.given(found.green)}
+        )
 
 
 class TrafficSplitStatus(Model):
@@ -126,3 +145,5 @@ class TrafficSplitStatus(Model):
     """Weights and states read back, a node each."""
     pids: dict[str, int] = Field(default_factory=dict)
     """Process that answered last, by node; another one means a reload or a restart."""
+    override: str | None = None
+    """The override that is in force; absent while the record is."""

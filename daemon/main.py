@@ -22,7 +22,7 @@ from daemon.engine.passes import AnyReconciler
 from daemon.heartbeat import Heartbeat
 from daemon.logs import set_up_logs
 from daemon.notify import Notifier
-from daemon.ports import SystemClock, SystemRandom
+from daemon.ports import Clock, SystemClock, SystemRandom
 from daemon.settings import (
     DEFAULT_FILE,
     OVERRIDES,
@@ -96,14 +96,16 @@ def build_transports(settings: Settings) -> Transports:
     return Transports(proxmox, HaproxyEndpoints(haproxy, state_files=files))
 
 
-def build_reconcilers(transports: Transports, metrics: TrafficMetrics) -> Mapping[str, AnyReconciler]:
+def build_reconcilers(
+    transports: Transports, metrics: TrafficMetrics, clock: Clock
+) -> Mapping[str, AnyReconciler]:
     """Make all kinds."""
     clusters = {name: ProxmoxContainers(transport) for name, transport in transports.proxmox.items()}
     return {
         "Container": ContainerReconciler(clusters),
         "LoadBalancer": BalancerReconciler(transports.haproxy),
         "Service": ServiceReconciler(transports.haproxy),
-        "TrafficSplit": SplitReconciler(transports.haproxy, metrics),
+        "TrafficSplit": SplitReconciler(transports.haproxy, metrics, clock.now),
     }
 
 
@@ -138,7 +140,7 @@ def build_daemon(settings: Settings, store: Store, transports: Transports) -> Da
     """Put all parts together; nothing runs yet. Raises SettingsError."""
     clock, random, registry = SystemClock(), SystemRandom(), CollectorRegistry()
     systems = {name: endpoint.type for name, endpoint in settings.endpoints.items()}
-    reconcilers = build_reconcilers(transports, TrafficMetrics(registry))
+    reconcilers = build_reconcilers(transports, TrafficMetrics(registry), clock)
     metrics = EngineMetrics(registry, version=VERSION, kinds=reconcilers, systems=systems)
     notifier = Notifier(os.environ)
     try:

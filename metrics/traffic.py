@@ -1,6 +1,6 @@
 """Who gets the traffic: asked and observed shares, and for how long a colour had it that should not."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 class _Look:
     """The last look at a split: monotonic seconds, and whether the wrong colour had traffic then."""
 
-    generation: int
+    asked: Hashable
     at: float
     is_wrong: bool
 
@@ -44,21 +44,22 @@ class TrafficMetrics:
             for server, part in parts.items():
                 self._ratio.labels(service, server, view).set(part)
 
-    def looked(self, service: str, *, generation: int, at: float, wrong_for_at_most_s: float) -> None:
+    def looked(self, service: str, *, asked: Hashable, at: float, wrong_for_at_most_s: float) -> None:
         """Count the time since the last look if the wrong colour had traffic at its begin or its end.
 
+        *asked* is what the split asks for; if it is another than last time, the split was just changed.
         *wrong_for_at_most_s* is 0 if all is right now, else the age of the oldest process that is wrong:
         what a reload did is not older than the new process. A split that was just changed is not wrong yet.
         """
         counter, before = self._wrong.labels(service), self._looks.get(service)
         self._counted.add(service)
-        is_changed = before is None or before.generation != generation
+        is_changed = before is None or before.asked != asked
         is_wrong = wrong_for_at_most_s > 0 and not is_changed
         if before is not None and before.is_wrong:
             counter.inc(at - before.at)
         elif before is not None and is_wrong:
             counter.inc(min(at - before.at, wrong_for_at_most_s))
-        self._looks[service] = _Look(generation, at, is_wrong)
+        self._looks[service] = _Look(asked, at, is_wrong)
 
     def unseen(self, service: str) -> None:
         """No node answered: nothing is known of what is observed, nor of the time until the next look."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from crds.balancer import LoadBalancerSpec, TrafficSplitSpec
@@ -97,6 +97,8 @@ class Desk:
 
     reconcilers: Mapping[str, Reconciler[Any, Any, Any]]
     state: State = field(default_factory=State)
+    now: datetime = START
+    """Wall time of the next pass."""
 
     def put(self, resource: AnyResource) -> AnyResource:
         owned = dict(self.state.owned)
@@ -108,7 +110,7 @@ class Desk:
 
     async def look(self, key: Key) -> Plan[Any]:
         reconciler, resource = self.reconcilers[key.kind], self.state.objects[key]
-        return reconciler.plan(resource, await reconciler.observe(resource, self.state), START)
+        return reconciler.plan(resource, await reconciler.observe(resource, self.state), self.now)
 
     async def one_pass(self, key: Key, *, crash_after: int | None = None) -> Plan[Any]:
         """Look, carry out and keep what was found; a crash after so many steps keeps nothing."""

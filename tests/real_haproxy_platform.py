@@ -161,7 +161,7 @@ async def a_platform(
         "Container": Containers(),
         "LoadBalancer": BalancerReconciler(endpoints),
         "Service": ServiceReconciler(endpoints),
-        "TrafficSplit": SplitReconciler(endpoints, TrafficMetrics(registry)),
+        "TrafficSplit": SplitReconciler(endpoints, TrafficMetrics(registry), SystemClock().now),
     }
     store = Store(Database(":memory:"), InlineExecutor())
     metrics = EngineMetrics(registry, version="test", kinds=reconcilers, systems={"edge": "haproxy"})

@@ -26,10 +26,18 @@ class SplitReconciler:
     pass_deadline = timedelta(seconds=2)
 
     def __init__(
-        self, client: SplitClient, metrics: TrafficMetrics, monotonic: Callable[[], float] | None = None
+        self,
+        client: SplitClient,
+        metrics: TrafficMetrics,
+        now: Callable[[], datetime],
+        monotonic: Callable[[], float] | None = None,
     ) -> None:
-        """Take *monotonic*, seconds since some fixed moment; the loop's own time if it is left out."""
+        """Take *now*, the wall time that overrides end by, and *monotonic*, seconds since some fixed moment.
+
+        Without *monotonic* it is the loop's own time.
+        """
         self._client = client
+        self._now = now
         self._metrics = metrics
         self._monotonic = monotonic
         self._tidied_at: float | None = None
@@ -63,12 +71,13 @@ class SplitReconciler:
             self._metrics.keep_only({spec.service for spec in splits if isinstance(spec, TrafficSplitSpec)})
 
     def _measure(self, resource: Resource[TrafficSplitSpec], seen: SeenSplit, now: float) -> None:
-        spec, nodes = resource.spec, [node for node in seen.nodes if isinstance(node, Node)]
+        spec = resource.spec.in_force(self._now())
+        nodes = [node for node in seen.nodes if isinstance(node, Node)]
         wrong = [node for node in nodes if sends_elsewhere(spec, node)]
         self._metrics.ratios(spec.service, asked_ratios(spec), observed_ratios(spec, nodes))
         self._metrics.looked(
             spec.service,
-            generation=resource.generation,
+            asked=(resource.generation, spec.blue, spec.green),
             at=now,
             # uptime is whole seconds, cut off
             wrong_for_at_most_s=max((node.uptime_s + 1.0 for node in wrong), default=0.0),

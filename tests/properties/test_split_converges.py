@@ -13,7 +13,7 @@ from metrics.traffic import TrafficMetrics
 from reconcilers.contract import AnyResource
 from reconcilers.servers import CONFIGURED_MAINT, FORCED_DRAIN, FORCED_MAINT, Health
 from reconcilers.split.reconciler import SplitReconciler
-from tests.builders import a_resource
+from tests.builders import START, a_resource
 from tests.builders_haproxy import NAME, Desk, a_backend
 from tests.fakes.haproxy import FakeHaproxy
 
@@ -85,7 +85,13 @@ async def test_any_crash_ends_in_the_split_and_nobody_alive_is_ever_left_without
     checks_at_each_look: bool,
 ) -> None:
     haproxy = a_world(found, checks_at_each_look=checks_at_each_look)
-    desk = Desk({"TrafficSplit": SplitReconciler(haproxy, TrafficMetrics(CollectorRegistry()), lambda: 0.0)})
+    desk = Desk(
+        {
+            "TrafficSplit": SplitReconciler(
+                haproxy, TrafficMetrics(CollectorRegistry()), lambda: START, lambda: 0.0
+            )
+        }
+    )
     split = desk.put(a_split_of(pair))
     for crash in crashes:
         await desk.one_pass(KEY, crash_after=crash)
@@ -115,7 +121,13 @@ async def test_a_split_may_change_and_haproxy_reload_at_any_moment(
     reloads: list[int],
 ) -> None:
     haproxy = a_world(found, checks_at_each_look=True)
-    desk = Desk({"TrafficSplit": SplitReconciler(haproxy, TrafficMetrics(CollectorRegistry()), lambda: 0.0)})
+    desk = Desk(
+        {
+            "TrafficSplit": SplitReconciler(
+                haproxy, TrafficMetrics(CollectorRegistry()), lambda: START, lambda: 0.0
+            )
+        }
+    )
     desk.put(a_split_of(first))
     await desk.one_pass(KEY, crash_after=1)
     split = desk.put(a_split_of(second))

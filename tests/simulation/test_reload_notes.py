@@ -37,7 +37,8 @@ class SplitMachine(Machine):
         super().__init__(self.kinds)
 
     def kinds(self) -> Mapping[str, AnyReconciler]:
-        return {"TrafficSplit": SplitReconciler(self.haproxy, TrafficMetrics(CollectorRegistry()))}
+        metrics = TrafficMetrics(CollectorRegistry())
+        return {"TrafficSplit": SplitReconciler(self.haproxy, metrics, VirtualClock().now)}
 
     def reloads(self) -> list[str]:
         events = self.database.events(SPLIT, after=0, limit=100)

@@ -21,6 +21,7 @@ from reconcilers.transports.proxmox import NOTHING, ApiPath, Json, Method
 from reconcilers.transports.proxmox_errors import Refusal, classify
 from tests.builders import START
 from tests.fakes.haproxy import FakeHaproxy
+from tests.simulation.ports import VirtualClock
 
 TOKEN = "12345678-1234-1234-1234-123456789abc"
 USER = "psa@pve"
@@ -82,7 +83,7 @@ class World:
         return {
             "Container": ContainerReconciler({"pve": ProxmoxContainers(self.proxmox)}),
             "Service": ServiceReconciler(self.haproxy),
-            "TrafficSplit": SplitReconciler(self.haproxy, metrics),
+            "TrafficSplit": SplitReconciler(self.haproxy, metrics, VirtualClock().now),
         }
 
 

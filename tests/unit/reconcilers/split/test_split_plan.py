@@ -16,6 +16,7 @@ from reconcilers.servers import (
     Health,
 )
 from reconcilers.split.reconciler import SplitReconciler
+from tests.builders import START
 from tests.builders_haproxy import IDLE, LIVE, Desk, a_backend, a_split, a_split_to, said, verdict
 from tests.fakes.haproxy import FakeHaproxy
 
@@ -24,7 +25,7 @@ COLORS = pytest.mark.parametrize(("live", "idle"), [("blue", "green"), ("green",
 
 def a_desk(haproxy: FakeHaproxy) -> Desk:
     metrics = TrafficMetrics(CollectorRegistry())
-    return Desk({"TrafficSplit": SplitReconciler(haproxy, metrics, lambda: 0.0)})
+    return Desk({"TrafficSplit": SplitReconciler(haproxy, metrics, lambda: START, lambda: 0.0)})
 
 
 @COLORS

@@ -10,6 +10,7 @@ from daemon.store.state import State
 from metrics.traffic import TrafficMetrics
 from reconcilers.contract import TransientError
 from reconcilers.split.reconciler import TIDY_EVERY_S, SplitReconciler
+from tests.builders import START
 from tests.builders_haproxy import NAME, Desk, a_backend, a_split_to
 from tests.fakes.haproxy import FakeHaproxy
 
@@ -22,7 +23,9 @@ class Watched:
         self.registry = CollectorRegistry()
         self.haproxy = FakeHaproxy(a_backend())
         metrics = TrafficMetrics(self.registry)
-        self.desk = Desk({"TrafficSplit": SplitReconciler(self.haproxy, metrics, lambda: self.now)})
+        self.desk = Desk(
+            {"TrafficSplit": SplitReconciler(self.haproxy, metrics, lambda: START, lambda: self.now)}
+        )
         self.key: Key = self.desk.put(a_split_to("blue")).key
 
     async def pass_at(self, now: float) -> None:
