@@ -1,7 +1,152 @@
-"""Evidence: what a release has counted, and what its detectors make of it."""
+"""Evidence: what a release has counted at one entry, and what its detectors make of it."""
+
+import enum
+from datetime import datetime
 
 from crds.meta import Model
 
 
+class Cause(enum.Enum):
+    """Who seems to be the reason for what is wrong."""
+
+    CANDIDATE = "candidate"
+    """Stable is well, or much better."""
+    BOTH = "both"
+    """Stable is bad as well: something behind both, or a step of the release."""
+    UNDECIDED = "undecided"
+    """Too little has come since it began to tell."""
+
+
+class Mark(Model):
+    """The last reading of one server on one HAProxy process: what comes next is counted from here."""
+
+    socket: str
+    """Address of the HAProxy."""
+    server: str
+    """Name of the server."""
+    pid: int
+    """The process; another one began at 0."""
+    requests: int
+    """Requests that were sent to it, or should have been."""
+    errors: int
+    """Those whose user saw an error, or would have."""
+    hidden: int
+    """Retries and redispatches: errors that HAProxy hid from users."""
+
+
+class Tally(Model):
+    """What both roles had in the same time: requests and errors, or answers and slow ones."""
+
+    requests: int = 0
+    """The candidate's."""
+    errors: int = 0
+    """Those of the candidate's that failed."""
+    stable_requests: int = 0
+    """The stable colour's."""
+    stable_errors: int = 0
+    """Those of the stable colour's that failed."""
+
+
+class Dispersion(Model):
+    """How unevenly errors come to the stable colour, from one tick to the next."""
+
+    errors: int = 0
+    """All of them."""
+    squares: int = 0
+    """Sum of the squared differences between one tick and the next."""
+    bursts: int = 0
+    """Ticks with at least one."""
+    last: int = 0
+    """Errors of the last tick."""
+
+
+class Sums(Model):
+    """Sufficient statistics of the test since the split, divided by the dispersion tick by tick."""
+
+    errors: float = 0.0
+    """Failed."""
+    clean: float = 0.0
+    """Did not fail."""
+
+
+class Alarm(Model):
+    """What is wrong with a share, and whose fault it seems to be."""
+
+    since: datetime
+    """When it was noticed."""
+    onset_at: datetime
+    """When it began, as far as can be told."""
+    cause: Cause
+    """Whose fault it seems to be."""
+    undecided_s: float = 0.0
+    """How long that could not be told."""
+    quiet_s: float = 0.0
+    """Of a common cause: how long the candidate has been well."""
+    patience_s: float = 0.0
+    """Of a common cause: how long that must be for it to be over."""
+    apart: tuple[float, ...] = ()
+    """Of a common cause: evidence that it has become the candidate's alone, one number an alternative."""
+
+
+class Detector(Model):
+    """One share under test: of requests that failed, or of answers slower than a limit."""
+
+    total: Tally = Tally()
+    """Since the split was read back."""
+    sums: Sums = Sums()
+    """The same for the test since the split."""
+    late: tuple[float, ...] = ()
+    """Evidence of a fault that came later (Shiryaev-Roberts), one number an alternative."""
+    cusum: float = 0.0
+    """Evidence since the estimated onset."""
+    onset_at: datetime | None = None
+    """Estimated onset: when ``cusum`` was last 0."""
+    recent: Tally = Tally()
+    """Since the onset."""
+    before: Sums = Sums()
+    """``sums`` at the onset."""
+    bad_ticks: int = 0
+    """Ticks with errors since the onset; one that failed as a whole counts twice."""
+    dispersion: Dispersion = Dispersion()
+    """Of the stable colour's errors."""
+    alarm: Alarm | None = None
+    """What is wrong."""
+
+
 class Evidence(Model):
-    """One entry's evidence."""
+    """One entry's evidence, carried from tick to tick and over restarts."""
+
+    marks: tuple[Mark, ...] = ()
+    """Last readings."""
+    began_at: datetime | None = None
+    """When counting began: the split was read back."""
+    ticked_at: datetime | None = None
+    """When it was last looked at."""
+    is_read_back: bool = False
+    """Whether the split was as asked when it was last looked at."""
+    before_step: Tally = Tally()
+    """What had come when the split was last read back anew."""
+    watched_s: float = 0.0
+    """How long it was really watched; a gap does not count."""
+    failing: Detector = Detector()
+    """Requests that failed."""
+    slow: tuple[Detector, ...] = ()
+    """Answers that were too slow, one detector a limit."""
+    hidden: int = 0
+    """The candidate's retries and redispatches since the split was read back."""
+    rate: float = 0.0
+    """The candidate's requests per second, lately."""
+    usual_sessions: float | None = None
+    """Requests that both colours held together while nothing hung."""
+    excess_sessions: float = 0.0
+    """Requests that the candidate holds beyond what it should."""
+    hang_s: float = 0.0
+    """How long that has been too many."""
+    down_s: float = 0.0
+    """How long the candidate has not worked."""
+    down_reason: str = ""
+    """What shows that."""
+    stable_up: bool | None = None
+    """Whether a server of the stable colour is UP; None is unknown."""
+    stable_probe: bool | None = None
+    """Whether the old stable colour answered well when it was last asked; None is unknown."""

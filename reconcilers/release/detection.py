@@ -1,0 +1,302 @@
+"""One share under test, tick by tick: too high or not, since when, whose fault: pure."""
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Final
+
+from crds.evidence import Alarm, Cause, Detector, Dispersion, Sums, Tally
+from crds.release import Method
+from reconcilers.release.rule import Rule
+from reconcilers.release.sequential import (
+    RATIOS,
+    Grid,
+    apart_step,
+    at_least,
+    grid,
+    late_step,
+    likeliest,
+    log_mixture,
+    log_of,
+    mean,
+)
+
+#: With equal rates, errors would lie on the candidate this unevenly once in a hundred alarms (research §3.5).
+_CANDIDATE_ONLY: Final = 0.01
+#: Stable is bad as well: so many errors come once in a thousand times at the limit, and at least 3.
+_STABLE_BAD: Final = 0.001
+_STABLE_BAD_ERRORS: Final = 3
+#: A common cause has become the candidate's alone at this evidence: 1 % in 1 000 ticks.
+_APART: Final = 1e5
+_PATIENCE_S: Final = (30.0, 600.0)
+_PATIENCE_FACTOR: Final = 3.0
+#: So many errors of one tick count in full; of more, this part of its requests (or ten times the limit).
+_TICK_ERRORS: Final = 3
+_TICK_SHARE: Final = 0.1
+_TICK_SHARE_MAX: Final = 0.5
+#: A tick with so many errors, being this part of its requests, is no burst of one client's.
+_SUDDEN_ERRORS: Final = 20
+_SUDDEN_SHARE: Final = 0.2
+#: Ticks with errors that stable must have had before its dispersion says anything; it is trusted half then.
+_BURSTS: Final = 10
+_DISPERSION_MAX: Final = 10.0
+
+
+NOTHING: Final = Tally()
+_NOT_APART: Final = (0.0,) * len(RATIOS)
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What came in one tick."""
+
+    requests: int = 0
+    errors: int = 0
+    stable_requests: int = 0
+    stable_errors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One share, its limit, and the evidence that an alarm needs.
+
+    ``bad_ticks`` are the ticks with errors since the onset without which there is no alarm.
+    """
+
+    limit: float
+    method: Method
+    alpha: float
+    horizon_ticks: int
+    min_requests: int
+    bad_ticks: int
+
+    @property
+    def grid(self) -> Grid:
+        """The alternatives to the limit."""
+        return grid(self.limit)
+
+    @property
+    def needed(self) -> float:
+        """Evidence since the split that an alarm needs."""
+        return 2 / self.alpha
+
+    @property
+    def needed_late(self) -> float:
+        """Evidence of a later fault that an alarm needs."""
+        return 2 * self.horizon_ticks / self.alpha
+
+
+@dataclass(frozen=True, slots=True)
+class Strength:
+    """How strong the evidence is and how strong it must be, both as powers of ten."""
+
+    log10_evidence: float
+    log10_needed: float
+
+
+@lru_cache(maxsize=256)
+def error_test(rule: Rule) -> Test:
+    """Return the test of the requests that fail."""
+    return Test(rule.limit, rule.method, rule.alpha_each, rule.horizon_ticks, rule.min_requests, 2)
+
+
+@lru_cache(maxsize=256)
+def slow_tests(rule: Rule) -> tuple[Test, ...]:
+    """Return the tests of the answers that are too slow: a pause of a second or two is none."""
+    alpha, ticks, least = rule.alpha_each, rule.horizon_ticks, rule.min_requests
+    return tuple(
+        Test(each.exceedances, Method.SEQUENTIAL, alpha, ticks, least, 3) for each in rule.slow_limits
+    )
+
+
+def strength(detector: Detector, test: Test) -> Strength:
+    """Return the stronger of the two: the evidence since the split, and that of a later fault."""
+    since = log_mixture(test.grid, detector.sums.errors, detector.sums.clean)
+    late = log_of(mean(detector.late))
+    needed, needed_late = math.log(test.needed), math.log(test.needed_late)
+    if since - needed >= late - needed_late:
+        return Strength(since / math.log(10), needed / math.log(10))
+    return Strength(late / math.log(10), needed_late / math.log(10))
+
+
+def factor(dispersion: Dispersion) -> float:
+    """Return φ ≥ 1, the variance of stable's errors a tick over their mean (research §3.6, no. 5).
+
+    The variance is that of neighbouring ticks, so that a fault that begins at stable does not count as one.
+    Few bursts say little: below ten nothing, at ten half.
+    """
+    if dispersion.bursts < _BURSTS:
+        return 1.0
+    seen = dispersion.squares / (2 * dispersion.errors) - 1
+    return min(_DISPERSION_MAX, 1 + max(0.0, seen) * dispersion.bursts / (dispersion.bursts + _BURSTS))
+
+
+def dispersed(dispersion: Dispersion, errors: int) -> Dispersion:
+    """Take stable's errors of one more tick."""
+    if not errors and not dispersion.last:
+        return dispersion
+    return dispersion.model_copy(
+        update={
+            "errors": dispersion.errors + errors,
+            "squares": dispersion.squares + (errors - dispersion.last) ** 2,
+            "bursts": dispersion.bursts + (errors > 0),
+            "last": errors,
+        }
+    )
+
+
+def step(detector: Detector, delta: Delta, test: Test, now: datetime, elapsed_s: float) -> Detector:
+    """Take one more tick; *elapsed_s* is 0 after a gap: what came meanwhile counts, the time does not."""
+    spread = factor(detector.dispersion) if test.method is Method.SEQUENTIAL else 1.0
+    update: dict[str, object] = {"dispersion": dispersed(detector.dispersion, delta.stable_errors)}
+    if delta.requests or delta.stable_requests:
+        update["total"] = added(detector.total, delta)
+    alarm = detector.alarm
+    if alarm is not None and alarm.apart:
+        common = _common(detector, alarm, delta, test, elapsed_s)
+        update |= _over(now) if common is None else common
+        return detector.model_copy(update=update)
+    if delta.requests:
+        update |= _counted(detector, delta, test, now, spread)
+    elif delta.stable_requests and detector.cusum > 0:
+        update["recent"] = added(detector.recent, delta)
+    counted = detector.model_copy(update=update)
+    return _judged(counted, test, now, elapsed_s, spread) if alarm or counted.bad_ticks else counted
+
+
+def added(tally: Tally, delta: Delta) -> Tally:
+    """Add a tick to a tally."""
+    return tally.model_copy(
+        update={
+            "requests": tally.requests + delta.requests,
+            "errors": tally.errors + delta.errors,
+            "stable_requests": tally.stable_requests + delta.stable_requests,
+            "stable_errors": tally.stable_errors + delta.stable_errors,
+        }
+    )
+
+
+def _counted(detector: Detector, delta: Delta, test: Test, now: datetime, spread: float) -> dict[str, object]:
+    """Return what one tick of the candidate's makes of the statistics."""
+    errors = _believed(delta, test) / spread
+    clean = (delta.requests - delta.errors) / spread
+    alternatives = test.grid
+    before = detector.sums
+    sums = before.model_copy(update={"errors": before.errors + errors, "clean": before.clean + clean})
+    cusum = detector.cusum + alternatives.onset_gain * errors + alternatives.onset_loss * clean
+    update: dict[str, object] = {
+        "sums": sums,
+        "late": late_step(alternatives, detector.late, errors, clean),
+        "cusum": max(0.0, cusum),
+    }
+    if cusum > 0:
+        update["recent"] = added(detector.recent, delta)
+        update["bad_ticks"] = detector.bad_ticks + _bad_ticks(delta)
+    else:
+        update |= {"onset_at": now, "recent": NOTHING, "before": sums, "bad_ticks": 0}
+    return update
+
+
+def _believed(delta: Delta, test: Test) -> int:
+    """Return the errors of a tick that count: one burst shall not decide alone.
+
+    Leaving errors out only ever lowers the evidence, so it cannot cause a false alarm.
+    """
+    if delta.errors <= _TICK_ERRORS or test.method is not Method.SEQUENTIAL:
+        return delta.errors
+    share = min(_TICK_SHARE_MAX, max(_TICK_SHARE, 10 * test.limit))
+    return min(delta.errors, max(_TICK_ERRORS, int(share * delta.requests)))
+
+
+def _bad_ticks(delta: Delta) -> int:
+    is_sudden = delta.errors >= max(_SUDDEN_ERRORS, _SUDDEN_SHARE * delta.requests)
+    return 2 if is_sudden else int(delta.errors > 0)
+
+
+def _judged(detector: Detector, test: Test, now: datetime, elapsed_s: float, spread: float) -> Detector:
+    """Say whether there is an alarm, and whose fault it is."""
+    old = detector.alarm
+    if not _is_too_much(detector, test):
+        return detector if old is None else detector.model_copy(update={"alarm": None})
+    onset_at = detector.onset_at or now
+    cause = classify(detector.recent, test.limit, spread)
+    alarm = Alarm(
+        since=old.since if old else now,
+        onset_at=onset_at,
+        cause=cause,
+        undecided_s=(old.undecided_s + elapsed_s if old else 0.0) if cause is Cause.UNDECIDED else 0.0,
+    )
+    if cause is not Cause.BOTH:
+        return detector.model_copy(update={"alarm": alarm})
+    took_s = (now - onset_at).total_seconds()
+    shortest, longest = _PATIENCE_S
+    patience_s = min(longest, max(shortest, _PATIENCE_FACTOR * took_s))
+    held = alarm.model_copy(update={"patience_s": patience_s, "apart": _NOT_APART})
+    return detector.model_copy(update={"alarm": held, "late": (), "sums": detector.before})
+
+
+def _is_too_much(detector: Detector, test: Test) -> bool:
+    """Whether the evidence suffices for an alarm now; it may cease to, when a burst is over."""
+    sums = detector.sums
+    match test.method:
+        case Method.OFF:
+            return False
+        case Method.THRESHOLD:
+            requests = sums.errors + sums.clean
+            return requests >= test.min_requests and sums.errors > test.limit * requests
+        case Method.SEQUENTIAL:
+            if detector.bad_ticks < test.bad_ticks:
+                return False
+            return mean(detector.late) >= test.needed_late or _is_too_much_since_split(sums, test)
+
+
+def _is_too_much_since_split(sums: Sums, test: Test) -> bool:
+    needed = math.log(test.needed)
+    if likeliest(test.grid, sums.errors, sums.clean) < needed:
+        return False
+    return log_mixture(test.grid, sums.errors, sums.clean) >= needed
+
+
+def classify(recent: Tally, limit: float, spread: float) -> Cause:
+    """Say whose fault it is, from what came to both since the onset (research §3.5)."""
+    errors, stable_errors = int(recent.errors / spread), int(recent.stable_errors / spread)
+    together = recent.requests + recent.stable_requests
+    if not recent.stable_requests:
+        return Cause.UNDECIDED
+    theta = recent.requests / together
+    if at_least(errors, errors + stable_errors, theta) <= _CANDIDATE_ONLY:
+        return Cause.CANDIDATE
+    is_bad = at_least(stable_errors, recent.stable_requests, limit) <= _STABLE_BAD
+    return Cause.BOTH if stable_errors >= _STABLE_BAD_ERRORS and is_bad else Cause.UNDECIDED
+
+
+def _common(
+    detector: Detector, alarm: Alarm, delta: Delta, test: Test, elapsed_s: float
+) -> dict[str, object] | None:
+    """Go on with a common cause, or with what has become the candidate's alone; None if it is over.
+
+    What came during it is no evidence against the candidate: the test since the split stands still. The test
+    for later faults begins anew each time that it fires, and so says whether the candidate is bad now.
+    """
+    spread = factor(detector.dispersion)
+    together = delta.requests + delta.stable_requests
+    theta = delta.requests / together if together else 0.0
+    apart = apart_step(alarm.apart, theta, delta.errors / spread, delta.stable_errors / spread)
+    late = detector.late
+    if delta.requests:
+        late = late_step(test.grid, late, delta.errors / spread, (delta.requests - delta.errors) / spread)
+    is_bad = mean(late) >= test.needed_late
+    quiet_s = 0.0 if is_bad else alarm.quiet_s + (elapsed_s if delta.requests else 0.0)
+    if quiet_s >= alarm.patience_s:
+        return None
+    cause = Cause.CANDIDATE if mean(apart) >= _APART else Cause.BOTH
+    return {
+        "alarm": alarm.model_copy(update={"cause": cause, "quiet_s": quiet_s, "apart": apart}),
+        "late": () if is_bad else late,
+        "recent": added(detector.recent, delta),
+    }
+
+
+def _over(now: datetime) -> dict[str, object]:
+    return {"alarm": None, "late": (), "cusum": 0.0, "onset_at": now, "recent": NOTHING, "bad_ticks": 0}

@@ -1,0 +1,125 @@
+"""One tick of a watch, added to what is known of an entry: pure."""
+
+from datetime import datetime
+from typing import Final
+
+from crds.evidence import Detector, Evidence
+from reconcilers.release.detection import Delta, dispersed, error_test, slow_tests, step
+from reconcilers.release.readings import Reading, read, seen_now
+from reconcilers.release.rule import GAP_S, Rule, Sample
+
+#: The candidate may hold so many requests, or so many seconds of them, beyond what it should.
+_HANG_SESSIONS: Final = 10.0
+_HANG_S: Final = 3.0
+#: How fast the memory of its rate, and of what both roles hold, fades.
+_RATE_S: Final = 10.0
+_USUAL_S: Final = 60.0
+
+
+def advance(
+    evidence: Evidence, sample: Sample, rule: Rule, now: datetime, *, elapsed_s: float | None
+) -> Evidence:
+    """Take one more tick.
+
+    *elapsed_s* is the time since the last one on a steady clock; None if that is unknown (the daemon was
+    away). Then, and from ``GAP_S`` on, what was counted meanwhile counts, because it was served; the time
+    does not count as watched, nor towards anything that must last.
+
+    Before the split is read back only the stable colour's unevenness is learned.
+    """
+    lasted_s = elapsed_s if elapsed_s is not None and 0 < elapsed_s < GAP_S else 0.0
+    reading = read(evidence.marks, sample)
+    if evidence.began_at is None:
+        return _before(evidence, sample, reading, now, lasted_s)
+    delta = reading.delta
+    update: dict[str, object] = {
+        "marks": reading.marks,
+        "ticked_at": now,
+        "is_read_back": sample.is_read_back,
+        "watched_s": evidence.watched_s + (lasted_s if reading.is_known and sample.is_read_back else 0.0),
+        "failing": step(evidence.failing, delta, error_test(rule), now, lasted_s),
+        "hidden": evidence.hidden + reading.hidden,
+    }
+    if sample.is_read_back and not evidence.is_read_back:
+        update["before_step"] = evidence.failing.total
+    if rule.slow_limits:
+        update["slow"] = _slower(evidence, sample, rule, now, lasted_s)
+    update |= _hanging(evidence, sample, reading, lasted_s)
+    update |= _down(evidence, sample, reading, lasted_s)
+    return evidence.model_copy(update=update)
+
+
+def _before(evidence: Evidence, sample: Sample, reading: Reading, now: datetime, lasted_s: float) -> Evidence:
+    update: dict[str, object] = {"marks": reading.marks, "ticked_at": now}
+    failing = evidence.failing
+    if lasted_s:
+        learned = dispersed(failing.dispersion, reading.delta.stable_errors)
+        failing = failing.model_copy(update={"dispersion": learned})
+    if sample.is_read_back and reading.is_known:
+        failing = failing.model_copy(update={"onset_at": now})
+        update |= {"began_at": now, "is_read_back": True, "marks": seen_now(reading.marks, sample)}
+    return evidence.model_copy(update=update | {"failing": failing})
+
+
+def _slower(
+    evidence: Evidence, sample: Sample, rule: Rule, now: datetime, lasted_s: float
+) -> tuple[Detector, ...]:
+    tests = slow_tests(rule)
+    detectors = evidence.slow or (Detector(onset_at=now),) * len(tests)
+    if len(sample.slowness) != len(tests):
+        return detectors
+    return tuple(
+        step(
+            detector,
+            Delta(came.answers, came.slower, came.stable_answers, came.stable_slower),
+            test,
+            now,
+            lasted_s,
+        )
+        for detector, came, test in zip(detectors, sample.slowness, tests, strict=True)
+    )
+
+
+def _hanging(evidence: Evidence, sample: Sample, reading: Reading, lasted_s: float) -> dict[str, object]:
+    """Compare what the candidate holds with what it should.
+
+    Beside a stable colour that is its part of what stable holds; once the candidate has all traffic, what
+    both held together usually.
+    """
+    if reading.sessions is None or reading.stable_sessions is None or not lasted_s:
+        return {}
+    together = float(reading.sessions + reading.stable_sessions)
+    usual = evidence.usual_sessions if evidence.usual_sessions is not None else together
+    if sample.stable_weight > 0:
+        excess = reading.sessions - reading.stable_sessions * sample.weight / sample.stable_weight
+    else:
+        excess = together - usual
+    came = reading.delta.requests / lasted_s
+    rate = evidence.rate + (came - evidence.rate) * min(1.0, lasted_s / _RATE_S) if evidence.rate else came
+    is_hanging = excess > max(_HANG_SESSIONS, _HANG_S * rate)
+    if not is_hanging:
+        usual += (together - usual) * min(1.0, lasted_s / _USUAL_S)
+    return {
+        "rate": rate,
+        "usual_sessions": usual,
+        "excess_sessions": excess,
+        "hang_s": evidence.hang_s + lasted_s if is_hanging else 0.0,
+    }
+
+
+def _down(evidence: Evidence, sample: Sample, reading: Reading, lasted_s: float) -> dict[str, object]:
+    reason = ""
+    if sample.is_running is False:
+        reason = "its container does not run"
+    elif reading.down_on is not None:
+        reason = f"it is DOWN on {reading.down_on}"
+    elif sample.candidate_probe is False:
+        reason = "its health check fails"
+    is_unknown = not reason and reading.sessions is None and sample.candidate_probe is None
+    down_s = evidence.down_s if is_unknown else evidence.down_s + lasted_s if reason else 0.0
+    return {
+        "down_s": down_s,
+        "down_reason": evidence.down_reason if is_unknown else reason,
+        "stable_up": reading.stable_up,
+        "stable_probe": sample.stable_probe,
+    }
