@@ -46,12 +46,22 @@ def _services(_context: click.Context, _option: click.Parameter, value: str) -> 
 )
 @click.option("--keep", is_flag=True, help="Go on with files and state of the lab that was in the folder.")
 @click.option("--state-file", is_flag=True, help="HAProxy loads a server-state file that the daemon writes.")
+@click.option("--haproxy", type=click.IntRange(1, 2), help="HAProxy nodes: 2 are a pair.")
 @click.option("--time-scale", type=float, default=1.0, help="Multiplies the Proxmox simulator's durations.")
 def up(
-    root: Path, *, daemon: bool, services: int | None, keep: bool, state_file: bool, time_scale: float
+    root: Path,
+    *,
+    daemon: bool,
+    services: int | None,
+    keep: bool,
+    state_file: bool,
+    haproxy: int | None,
+    time_scale: float,
 ) -> None:
     """Start a lab."""
-    options = Options(root, services, keep=keep, time_scale=time_scale, keeps_state=state_file)
+    options = Options(
+        root, services, keep=keep, time_scale=time_scale, keeps_state=state_file, haproxies=haproxy
+    )
     lab = bring_up(options, daemon=daemon, say=click.echo)
     if not daemon:
         click.echo(f"start the daemon: {shlex.join(daemon_command(lab))}")

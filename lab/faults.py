@@ -12,6 +12,7 @@ import click
 from lab.app_fault_commands import app, database
 from lab.control import call_now
 from lab.given import with_lab
+from lab.haproxy import LabHaproxy
 from lab.layout import Lab
 from lab.processes import send
 from lab.pve.faults import Fault
@@ -105,27 +106,42 @@ def edit_container(lab: Lab, ctid: int, key: str, text: str) -> None:
     call_now(lab.socket("pve"), "POST", f"/container/{ctid}/edit-by-hand", {"key": key, "text": text})
 
 
+_node = click.option("--node", type=click.IntRange(1, 2), default=1, help="Which one of a pair.")
+
+
+def _haproxy(lab: Lab, node: int) -> LabHaproxy:
+    if node not in lab.haproxies:
+        raise click.UsageError("the lab has one HAProxy: start it with `up --haproxy 2`")
+    return haproxy_of(lab, read_services(lab.example), node=node)
+
+
 @fault.command()
-@click.argument("action", type=click.Choice(["reload", "kill", "restart"]))
+@click.argument("action", type=click.Choice(["reload", "kill", "stop", "start", "restart"]))
+@_node
 @with_lab
-def haproxy(lab: Lab, action: str) -> None:
-    """Reload HAProxy (new worker, configured weights), kill it with -9, or end it and start it again."""
-    found = haproxy_of(lab, read_services(lab.example))
+def haproxy(lab: Lab, action: str, node: int) -> None:
+    """Reload HAProxy (new worker, configured weights), kill it with -9, stop it, start it, or do both."""
+    found = _haproxy(lab, node)
     if action == "reload":
         click.echo(f"new worker: pid {found.reload()}")
-        return
-    found.kill()
-    if action == "restart":
-        start_haproxy(lab)
+    if action == "stop":
+        found.stop()
+    if action in {"kill", "restart"}:
+        found.kill()
+    if action == "start" and found.worker_pid() is not None:
+        raise click.ClickException("it runs")
+    if action in {"start", "restart"}:
+        start_haproxy(lab, node=node)
 
 
 @fault.command()
 @click.argument("server", metavar="BACKEND/SERVER")
 @click.argument("weight", type=click.IntRange(0, 256))
+@_node
 @with_lab
-def weight(lab: Lab, server: str, weight: int) -> None:
+def weight(lab: Lab, server: str, weight: int, node: int) -> None:
     """Set a server's weight by hand, as a colleague would."""
-    answer = haproxy_of(lab, read_services(lab.example)).ask(f"set weight {server} {weight}")
+    answer = _haproxy(lab, node).ask(f"set weight {server} {weight}")
     if answer.strip():
         raise click.ClickException(answer.strip())
 
@@ -135,7 +151,7 @@ def weight(lab: Lab, server: str, weight: int) -> None:
 @click.option("--signal", "name", default="KILL", help="Signal, such as KILL, STOP, CONT or TERM.")
 @with_lab
 def kill(lab: Lab, part: str, name: str) -> None:
-    """Send a signal to a part: proxmox, app, haproxy (its master) or daemon."""
+    """Send a signal to a part: proxmox, app, haproxy or haproxy2 (the master) or daemon."""
     process = lab.parts.running().get(part)
     if process is None or not send(process, signal.Signals[f"SIG{name.upper().removeprefix('SIG')}"]):
         raise click.ClickException(f"{part} does not run")

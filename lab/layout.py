@@ -33,6 +33,8 @@ class Record(BaseModel):
     mark: str
     run: Path
     """Where the sockets and pid files are: ``D/run``, or a shorter path that it links to."""
+    haproxies: int = 1
+    """HAProxy nodes; two are one pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,12 @@ class Lab:
     record: Record
 
     @classmethod
-    def create(cls, root: Path, number: int) -> Self:
+    def create(cls, root: Path, number: int, *, haproxies: int = 1) -> Self:
         """Make what is missing in a folder that ``former_lab`` accepted."""
         root = root.absolute()
         root.mkdir(parents=True, exist_ok=True)
         root.chmod(0o755)
-        record = Record(number=number, mark=secrets.token_hex(16), run=_make_run(root))
+        record = Record(number=number, mark=secrets.token_hex(16), run=_make_run(root), haproxies=haproxies)
         for name in _FOLDERS:
             (root / name).mkdir(exist_ok=True)
             (root / name).chmod(0o755)
@@ -65,6 +67,11 @@ class Lab:
             raise LabError(f"{root} holds no lab: there is no {_RECORD}") from None
         except (ValidationError, OSError) as exc:
             raise LabError(f"{root / _RECORD} is not readable: {exc}") from exc
+
+    @property
+    def haproxies(self) -> range:
+        """The numbers of the HAProxy nodes, from 1."""
+        return range(1, self.record.haproxies + 1)
 
     @property
     def parts(self) -> Parts:
@@ -107,7 +114,7 @@ class Lab:
         return self.root / "faults" / "app.json"
 
     def socket(self, name: str) -> Path:
-        """Return the path of a UNIX socket: api, app, pve or haproxy."""
+        """Return the path of a UNIX socket: api, app, pve, haproxy or haproxy2."""
         return self.record.run / f"{name}.sock"
 
     def address(self, last_two: str) -> str:
@@ -127,10 +134,15 @@ class Lab:
     def remove_contents(self) -> None:
         """Delete what a lab makes in its folder, and nothing else."""
         self.remove_sockets()
-        for name in _FOLDERS:
+        for name in (*_FOLDERS, *map(haproxy_name, self.haproxies)):
             shutil.rmtree(self.root / name, ignore_errors=True)
         for path in (self.config, self.token, self.root / _RECORD):
             path.unlink(missing_ok=True)
+
+
+def haproxy_name(node: int) -> str:
+    """Return the name of a HAProxy node's part, socket and folder."""
+    return "haproxy" if node == 1 else f"haproxy{node}"
 
 
 def former_lab(root: Path) -> Lab | None:

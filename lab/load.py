@@ -38,6 +38,7 @@ class _Connection(asyncio.Protocol):
         self.target = target
         self._buffer = bytearray()
         self._due: float | None = None
+        self._is_used = False
         self._timer: asyncio.TimerHandle | None = None
         self.transport: asyncio.Transport | None = None
 
@@ -71,6 +72,10 @@ class _Connection(asyncio.Protocol):
             bytes(self._buffer).lower()
         ):  # fmt: skip
             self._complete(keep=False)
+        elif self._due is not None and self._is_used and not self._buffer:
+            due, self._due = self._due, None
+            self._stop_timer()
+            self._load.send_again(self.target, due)
         elif self._due is not None:
             self._fail("cut off")
         self._load.forget(self)
@@ -79,8 +84,8 @@ class _Connection(asyncio.Protocol):
         head = bytes(self._buffer).partition(b"\r\n\r\n")[0].lower()
         due, self._due = self._due, None
         self._buffer.clear()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._is_used = True
+        self._stop_timer()
         if due is not None:
             self._load.count(int(head.split(b" ", 2)[1]), who_served(head), due)
         if keep and self.transport is not None:
@@ -90,9 +95,12 @@ class _Connection(asyncio.Protocol):
 
     def _fail(self, reason: str) -> None:
         self._due = None
+        self._stop_timer()
+        self._load.fail(reason)
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._load.fail(reason)
 
     def _time_out(self) -> None:
         self._give_up("timed out")
@@ -120,6 +128,7 @@ class Load:
         self._all: set[_Connection] = set()
         self._connecting = 0
         self._settled = asyncio.Event()
+        self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self, seconds: float | None, stopping: asyncio.Event) -> None:
         """Send for *seconds*, or until *stopping* is set; then wait for the answers under way."""
@@ -127,6 +136,7 @@ class Load:
         self._start, sent = loop.time(), 0
         self.started = datetime.now(UTC)
         async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
             while not stopping.is_set() and (seconds is None or sent < seconds * self._rate):
                 due = self._start + sent / self._rate
                 with contextlib.suppress(TimeoutError):
@@ -135,10 +145,10 @@ class Load:
                 if stopping.is_set():
                     break
                 sent += 1
-                self._send(due, tasks)
-        if not self._is_settled():
-            self._settled.clear()
-            await self._settled.wait()
+                self._send(due)
+            if not self._is_settled():
+                self._settled.clear()
+                await self._settled.wait()
         for connection in tuple(self._all):
             if connection.transport is not None:
                 connection.transport.close()
@@ -156,6 +166,11 @@ class Load:
         if self._is_settled():
             self._settled.set()
 
+    def send_again(self, target: Target, due: float) -> None:
+        """Send once more on a new connection what a kept one took none of before it was closed (RFC 9112)."""
+        self.tally.retried += 1
+        self._send_anew(target, due)
+
     def forget(self, connection: _Connection) -> None:
         """Take a closed connection out of use."""
         self._all.discard(connection)
@@ -165,7 +180,7 @@ class Load:
     def _is_settled(self) -> bool:
         return self.tally.answered + self.tally.failures.total() == self.tally.sent
 
-    def _send(self, due: float, tasks: asyncio.TaskGroup) -> None:
+    def _send(self, due: float) -> None:
         target = self._targets[self.tally.sent % len(self._targets)]
         self.tally.sent += 1
         idle = self.idle[target]
@@ -175,10 +190,13 @@ class Load:
             if connection.transport is not None and not connection.transport.is_closing():
                 connection.send(due)
                 return
-        if len(self._all) + self._connecting >= _CONNECTIONS:
+        self._send_anew(target, due)
+
+    def _send_anew(self, target: Target, due: float) -> None:
+        if self._tasks is None or len(self._all) + self._connecting >= _CONNECTIONS:
             self.fail("no connection free")
-            return
-        tasks.create_task(self._connect(target, due))
+        else:
+            self._tasks.create_task(self._connect(target, due))
 
     async def _connect(self, target: Target, due: float) -> None:
         loop = asyncio.get_running_loop()

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -20,15 +21,32 @@ from lab.wiring import frontend_address
 )
 @click.option("--seconds", type=float, help="How long; until Ctrl-C if it is left out.")
 @click.option("--path", default="/", help="What is asked for; /api/SERVICE goes through the gateway to it.")
+@click.option("--node", type=click.IntRange(1, 2), help="Only to this HAProxy of a pair; in turn by default.")
 @click.option("--series", is_flag=True, help="With -o json: what was seen in each second, too.")
 @OUTPUT
-def load(root: Path, rate: float, seconds: float | None, path: str, output: str, *, series: bool) -> None:
+def load(
+    root: Path,
+    *,
+    rate: float,
+    seconds: float | None,
+    path: str,
+    node: int | None,
+    series: bool,
+    output: str,
+) -> None:
     """Send requests at a steady rate and count what users saw, by who served them."""
-    host, _, port = frontend_address(Lab.open(root)).rpartition(":")
-    client = Load(Target(host, int(port), path), rate=rate)
+    client = Load(*_targets(Lab.open(root), node, path), rate=rate)
     asyncio.run(_load(client, seconds))
     data = client.tally.as_data(client.started, series=series)
     click.echo(json.dumps(data, indent=2) if output == "json" else client.tally.table(client.started))
+
+
+def _targets(lab: Lab, node: int | None, path: str) -> Iterator[Target]:
+    if node not in {None, *lab.haproxies}:
+        raise click.UsageError("the lab has one HAProxy: start it with `up --haproxy 2`")
+    for number in lab.haproxies if node is None else (node,):
+        host, _, port = frontend_address(lab, number).rpartition(":")
+        yield Target(host, int(port), path)
 
 
 async def _load(client: Load, seconds: float | None) -> None:

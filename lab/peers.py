@@ -71,6 +71,7 @@ class _Line:
         self._loop = asyncio.get_running_loop()
 
     def on_writable(self, then: Callable[[], None]) -> None:
+        self._loop.remove_reader(self.socket)
         self._loop.add_writer(self.socket, then)
 
     def on_readable(self, then: Callable[[], None]) -> None:

@@ -44,7 +44,13 @@ class Sight:
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
-        self.haproxy: LabHaproxy = haproxy_of(lab, read_services(lab.example))
+        services = read_services(lab.example)
+        self.haproxies: Sequence[LabHaproxy] = [haproxy_of(lab, services, node=n) for n in lab.haproxies]
+
+    @property
+    def haproxy(self) -> LabHaproxy:
+        """The first HAProxy node."""
+        return self.haproxies[0]
 
     def containers(self) -> Mapping[int, SeenContainer]:
         """Return all containers by id."""
@@ -72,9 +78,9 @@ class Sight:
         rows = _rows(call_now(self._lab.socket("pve"), "GET", "/log"))
         return max((int(str(row["number"])) for row in rows), default=0)
 
-    def servers(self, backend: str) -> Mapping[str, SeenServer]:
-        """Return the servers of a backend as HAProxy has them now."""
-        lines = self.haproxy.ask(f"show servers state {backend}").splitlines()
+    def servers(self, backend: str, node: int = 1) -> Mapping[str, SeenServer]:
+        """Return the servers of a backend as a HAProxy node has them now."""
+        lines = self.haproxies[node - 1].ask(f"show servers state {backend}").splitlines()
         rows = [line.split() for line in lines[2:] if line.strip()]
         # be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight
         return {row[3]: SeenServer(int(row[7]), _admin_state(int(row[6]))) for row in rows}

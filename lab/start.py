@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from lab.control import ControlError, call_now
-from lab.layout import Lab, former_lab
+from lab.layout import Lab, former_lab, haproxy_name
 from lab.numbers import lock_folder, take_number
 from lab.platform import EXAMPLE, choose, read_example, texts
 from lab.slots import read_services
@@ -33,6 +33,8 @@ class Options:
     """Multiplies every duration of the Proxmox simulator."""
     keeps_state: bool = False
     """HAProxy loads a server-state file, and the daemon writes it."""
+    haproxies: int | None = None
+    """HAProxy nodes, two of which are one pair; None for one, or for what a kept lab had."""
 
 
 def prepare(options: Options, say: Callable[[str], None]) -> tuple[Lab, int]:
@@ -45,7 +47,8 @@ def prepare(options: Options, say: Callable[[str], None]) -> tuple[Lab, int]:
     if former is not None:
         former.parts.end_all()
         former.remove_sockets() if keep else former.remove_contents()
-    lab = Lab.create(root, number.value)
+    was = former.record.haproxies if former is not None and keep else 1
+    lab = Lab.create(root, number.value, haproxies=options.haproxies or was)
     if not keep:
         write_files(lab, options.services)
     say(f"lab {number.value}: addresses 127.{number.value}.x.y, files in {root}")
@@ -83,11 +86,12 @@ def start_platform(lab: Lab, options: Options, lock: int, say: Callable[[str], N
         *["--example", str(lab.example), "--faults", str(lab.faults)],
     ], keep_open=[lock])  # fmt: skip
     lab.parts.wait_until("app", lambda: answers(lab.socket("app"), "/lab/counts"), READY_S)
-    start_haproxy(lab, keeps_state=options.keeps_state, keep_open=(lock,))
-    say("HAProxy and the applications")
+    for node in lab.haproxies:
+        start_haproxy(lab, node=node, keeps_state=options.keeps_state, keep_open=(lock,))
+    say("HAProxy and the applications" if len(lab.haproxies) == 1 else "two HAProxy and the applications")
     fingerprint = str(state["fingerprint"]) if isinstance(state, Mapping) else ""
-    state_file = lab.root / "haproxy" / "state" if options.keeps_state else None
-    lab.config.write_text(daemon_settings(lab, fingerprint=fingerprint, state_file=state_file))
+    settings = daemon_settings(lab, fingerprint=fingerprint, keeps_state=options.keeps_state)
+    lab.config.write_text(settings)
 
 
 def _start_proxmox(lab: Lab, options: Options, lock: int) -> None:
@@ -100,14 +104,17 @@ def _start_proxmox(lab: Lab, options: Options, lock: int) -> None:
     call_now(lab.socket("pve"), "POST", "/setup", simulator_setup(lab, read_example(EXAMPLE)))
 
 
-def start_haproxy(lab: Lab, *, keeps_state: bool | None = None, keep_open: tuple[int, ...] = ()) -> None:
-    """Start HAProxy; with *keeps_state* None as its configuration was before."""
+def start_haproxy(
+    lab: Lab, *, node: int = 1, keeps_state: bool | None = None, keep_open: tuple[int, ...] = ()
+) -> None:
+    """Start a HAProxy node; with *keeps_state* None as its configuration was before."""
+    name = haproxy_name(node)
     if keeps_state is None:
-        keeps_state = (lab.root / "haproxy" / "state").exists()
-    haproxy = haproxy_of(lab, read_services(lab.example), keeps_state=keeps_state)
+        keeps_state = (lab.root / name / "state").exists()
+    haproxy = haproxy_of(lab, read_services(lab.example), node=node, keeps_state=keeps_state)
     haproxy.prepare()
-    lab.parts.start("haproxy", haproxy.argv, keep_open=keep_open)
-    lab.parts.wait_until("haproxy", lambda: haproxy.worker_pid() is not None, READY_S)
+    lab.parts.start(name, haproxy.argv, keep_open=keep_open)
+    lab.parts.wait_until(name, lambda: haproxy.worker_pid() is not None, READY_S)
 
 
 def daemon_command(lab: Lab) -> list[str]:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from lab.control import ControlError, call_now
-from lab.layout import Lab
+from lab.layout import Lab, haproxy_name
 from lab.start import PARTS
-from lab.wiring import daemon_address, frontend_address, node_urls
+from lab.wiring import daemon_address, frontend_address, haproxy_page, node_urls
 
 _WIDTH: Final = 12
 
@@ -15,6 +15,7 @@ def status_of(lab: Lab) -> dict[str, object]:
     """Return pids, sockets, addresses and files as JSON data."""
     running = lab.parts.running()
     remembered = lab.parts.remembered()
+    haproxies = [*map(haproxy_name, lab.haproxies)]
     names = [*PARTS, *sorted(set(remembered) - set(PARTS))]
     return {
         "number": lab.record.number,
@@ -30,13 +31,13 @@ def status_of(lab: Lab) -> dict[str, object]:
             for name in names
         ],
         "urls": {
-            "users": f"http://{frontend_address(lab)}/",
-            "haproxy": f"http://{lab.address('40.10')}:8404/",
+            **{_numbered("users", node): f"http://{frontend_address(lab, node)}/" for node in lab.haproxies},
+            **{haproxy_name(node): f"http://{haproxy_page(lab, node)}/" for node in lab.haproxies},
             "metrics": f"http://{daemon_address(lab)}/metrics",
             "daemon": f"http://{daemon_address(lab)}/api/v1/objects",
             "proxmox": [*node_urls(lab)],
         },
-        "sockets": {name: str(lab.socket(name)) for name in ("api", "haproxy", "pve", "app")},
+        "sockets": {name: str(lab.socket(name)) for name in ("api", *haproxies, "pve", "app")},
         "files": {
             "desired": str(lab.desired),
             "example": str(lab.example),
@@ -77,6 +78,10 @@ def status_table(status: Mapping[str, object]) -> str:
         state = "" if site["listening"] else f"not listening {site['error'] or ''}"
         lines.append(f"  {name:34}{site['address']!s:22}{answers or state}".rstrip())
     return "\n".join(lines)
+
+
+def _numbered(name: str, node: int) -> str:
+    return name if node == 1 else f"{name}{node}"
 
 
 def _mapping(value: object) -> Mapping[str, object]:

@@ -42,6 +42,8 @@ class Tally:
     statuses: Counter[int] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     """Requests without an answer, by reason: refused, cut off, timed out, no HTTP, no connection free."""
+    retried: int = 0
+    """Requests sent once more, as browsers do: a kept connection was closed before it answered anything."""
     served_by: Counter[Who] = field(default_factory=Counter)
     """Good answers by who gave them."""
     failed_by: Counter[tuple[Who, str]] = field(default_factory=Counter)
@@ -93,6 +95,7 @@ class Tally:
             "answered": self.answered,
             "failed": self.failed,
             "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
+            "retried": self.retried,
             "failures": dict(sorted(self.failures.items())),
             "servedBy": [_named(who) | {"count": n} for who, n in sorted(self.served_by.items())],
             "failedBy": [

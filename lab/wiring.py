@@ -14,7 +14,7 @@ import yaml
 from crds.service import Color, ServiceSpec
 from daemon.sources.ownership import Ownership, directories_above
 from lab.haproxy import LabConfig, LabHaproxy, pair
-from lab.layout import Lab, LabError
+from lab.layout import Lab, LabError, haproxy_name
 from lab.platform import Document, templates
 
 NODES: Final = ("pve1", "pve2", "pve3")
@@ -49,9 +49,14 @@ def node_urls(lab: Lab) -> tuple[str, ...]:
     return tuple(f"https://{node_address(lab, number)}" for number in range(1, len(NODES) + 1))
 
 
-def frontend_address(lab: Lab) -> str:
-    """Return host:port where users come in."""
-    return f"{lab.address('40.10')}:8080"
+def frontend_address(lab: Lab, node: int = 1) -> str:
+    """Return host:port where users come in, at a HAProxy node numbered from 1."""
+    return f"{lab.address(f'40.{9 + node}')}:8080"
+
+
+def haproxy_page(lab: Lab, node: int = 1) -> str:
+    """Return host:port of a HAProxy node's page of counters."""
+    return f"{lab.address(f'40.{9 + node}')}:8404"
 
 
 def daemon_address(lab: Lab) -> str:
@@ -82,8 +87,10 @@ def simulator_setup(lab: Lab, documents: tuple[Document, ...]) -> Mapping[str, o
     }
 
 
-def haproxy_of(lab: Lab, services: Mapping[str, ServiceSpec], *, keeps_state: bool = False) -> LabHaproxy:
-    """Return the lab's HAProxy: a backend for each service that has one, both colours at 100."""
+def haproxy_of(
+    lab: Lab, services: Mapping[str, ServiceSpec], *, node: int = 1, keeps_state: bool = False
+) -> LabHaproxy:
+    """Return a HAProxy node of the lab: a backend for each service that has one, both colours at 100."""
     backends = []
     for spec in services.values():
         if spec.backend is not None:
@@ -93,20 +100,22 @@ def haproxy_of(lab: Lab, services: Mapping[str, ServiceSpec], *, keeps_state: bo
             }
             backends.append(pair(hosts[Color.BLUE], hosts[Color.GREEN], name=spec.backend.name))
     config = LabConfig(
-        frontend=frontend_address(lab),
+        frontend=frontend_address(lab, node),
         backends=tuple(backends),
-        stats=f"{lab.address('40.10')}:8404",
+        stats=haproxy_page(lab, node),
         loads_state_file=keeps_state,
     )
-    return LabHaproxy(lab.root / "haproxy", config, socket=lab.socket("haproxy"))
+    name = haproxy_name(node)
+    return LabHaproxy(lab.root / name, config, socket=lab.socket(name))
 
 
-def daemon_settings(lab: Lab, *, fingerprint: str, state_file: Path | None) -> str:
+def daemon_settings(lab: Lab, *, fingerprint: str, keeps_state: bool) -> str:
     """Return the text of the daemon's settings file; LabError where the folder cannot be trusted."""
     owners, groups = trusted(lab.desired)
-    edge: dict[str, object] = {"type": "haproxy", "sockets": [f"unix://{lab.socket('haproxy')}"]}
-    if state_file is not None:
-        edge["serverStateFiles"] = [str(state_file)]
+    names = [*map(haproxy_name, lab.haproxies)]
+    edge: dict[str, object] = {"type": "haproxy", "sockets": [f"unix://{lab.socket(name)}" for name in names]}
+    if keeps_state:
+        edge["serverStateFiles"] = [str(lab.root / name / "state") for name in names]
     settings = {
         "mode": "Enforce",
         "source": {"directory": str(lab.desired), "owners": owners, "groups": groups},

@@ -6,14 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from crds.service import Color
 from lab.app import Applications, Running, RunningContainer
 from lab.app_faults import AppFault
 from lab.control import ControlError, call, serve
-from lab.conversation import Conversation, Serving
-from lab.peers import Peers
-from lab.site import Site
-from lab.slots import Slot, version_of
+from lab.slots import version_of
+from tests.lab.app_sites import a_site, a_slot, ask, body, get, served, status
 
 _SERVICE = """
 apiVersion: psa.platform/v1
@@ -42,27 +39,6 @@ def _running(version: int, *entries: tuple[int, str]) -> Running:
     )
 
 
-async def _ask(host: str, port: int, *requests: bytes) -> list[bytes]:
-    """Send all requests on one connection at once, return what comes until the other end closes."""
-    reader, writer = await asyncio.open_connection(host, port)
-    writer.write(b"".join(requests))
-    answer = await reader.read(-1)
-    writer.close()
-    with contextlib.suppress(ConnectionError):
-        await writer.wait_closed()
-    return [b"HTTP/1.1 " + part for part in answer.split(b"HTTP/1.1 ")[1:]]
-
-
-def _get(path: str, *, close: bool = False) -> bytes:
-    last = "Connection: close\r\n" if close else ""
-    return f"GET {path} HTTP/1.1\r\nHost: x\r\n{last}\r\n".encode()
-
-
-def _body(answer: bytes) -> dict[str, str]:
-    body: dict[str, str] = json.loads(answer.partition(b"\r\n\r\n")[2])
-    return body
-
-
 @pytest.fixture
 def host(number: int) -> str:
     return f"127.{number}.20.11"
@@ -85,10 +61,10 @@ async def test_a_container_that_runs_is_served_with_the_version_of_its_template(
     applications: Applications, host: str
 ) -> None:
     await applications.follow(_running(1, (101, "1.2.3")))
-    (health,) = await _ask(host, 3000, _get("/health", close=True))
-    assert _body(health) == {"status": "healthy", "version": "1.2.3"}
-    (page,) = await _ask(host, 3000, _get("/", close=True))
-    assert _body(page) == {
+    (health,) = await ask(host, get("/health", close=True))
+    assert body(health) == {"status": "healthy", "version": "1.2.3"}
+    (page,) = await ask(host, get("/", close=True))
+    assert body(page) == {
         "service": "psa-crm",
         "color": "blue",
         "version": "1.2.3",
@@ -101,7 +77,7 @@ async def test_a_container_that_stops_is_gone_with_its_open_connections(
 ) -> None:
     await applications.follow(_running(1, (101, "1.0.0")))
     reader, writer = await asyncio.open_connection(host, 3000)
-    writer.write(_get("/"))
+    writer.write(get("/"))
     await reader.readuntil(b"\r\n\r\n")
     await applications.follow(_running(2))
     with contextlib.suppress(ConnectionResetError):
@@ -116,8 +92,8 @@ async def test_a_container_made_anew_from_another_template_has_the_new_version(
 ) -> None:
     await applications.follow(_running(1, (101, "1.0.0")))
     await applications.follow(_running(2, (101, "2.0.0")))
-    (health,) = await _ask(host, 3000, _get("/health", close=True))
-    assert _body(health)["version"] == "2.0.0"
+    (health,) = await ask(host, get("/health", close=True))
+    assert body(health)["version"] == "2.0.0"
 
 
 async def test_pipelined_requests_are_answered_in_order_and_bodies_are_skipped(
@@ -125,14 +101,14 @@ async def test_pipelined_requests_are_answered_in_order_and_bodies_are_skipped(
 ) -> None:
     await applications.follow(_running(1, (101, "1.0.0")))
     post = b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nGET /nope"
-    answers = await _ask(host, 3000, _get("/"), post, _get("/health"), _get("/", close=True))
+    answers = await ask(host, get("/"), post, get("/health"), get("/", close=True))
     assert [answer[9:12] for answer in answers] == [b"200"] * 4
-    assert [_body(answer).get("status") for answer in answers] == [None, None, "healthy", None]
+    assert [body(answer).get("status") for answer in answers] == [None, None, "healthy", None]
 
 
 async def test_http_1_0_is_answered_and_closed(applications: Applications, host: str) -> None:
     await applications.follow(_running(1, (101, "1.0.0")))
-    (answer,) = await _ask(host, 3000, b"GET /health HTTP/1.0\r\n\r\n")
+    (answer,) = await ask(host, b"GET /health HTTP/1.0\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 ")
 
 
@@ -148,13 +124,13 @@ async def test_what_it_cannot_read_is_refused(
     applications: Applications, host: str, request_: bytes, status: bytes
 ) -> None:
     await applications.follow(_running(1, (101, "1.0.0")))
-    (answer,) = await _ask(host, 3000, request_)
+    (answer,) = await ask(host, request_)
     assert answer[9:12] == status
 
 
 async def test_requests_are_counted_and_health_checks_are_not(applications: Applications, host: str) -> None:
     await applications.follow(_running(1, (101, "1.0.0")))
-    await _ask(host, 3000, _get("/"), _get("/health"), _get("/a", close=True))
+    await ask(host, get("/"), get("/health"), get("/a", close=True))
     counts = json.loads(json.dumps(await applications.counts(None)))
     assert counts["sites"][0]["answers"] == {"200": 2}
 
@@ -162,10 +138,10 @@ async def test_requests_are_counted_and_health_checks_are_not(applications: Appl
 async def test_an_unhealthy_service_says_so_and_serves_on(applications: Applications, host: str) -> None:
     await applications.follow(_running(1, (101, "1.0.0")))
     await applications.order({"service": "psa-crm", "fault": {"unhealthy": True}})
-    health, page = await _ask(host, 3000, _get("/health"), _get("/", close=True))
+    health, page = await ask(host, get("/health"), get("/", close=True))
     assert (health[9:12], page[9:12]) == (b"503", b"200")
     await applications.order({"service": "psa-crm"})
-    (health,) = await _ask(host, 3000, _get("/health", close=True))
+    (health,) = await ask(host, get("/health", close=True))
     assert health[9:12] == b"200"
 
 
@@ -174,20 +150,20 @@ async def test_an_error_rate_of_one_fails_everything_but_health(
 ) -> None:
     await applications.follow(_running(1, (101, "1.0.0")))
     await applications.order({"service": "psa-crm", "color": "blue", "fault": {"error_rate": 1}})
-    health, page = await _ask(host, 3000, _get("/health"), _get("/", close=True))
+    health, page = await ask(host, get("/health"), get("/", close=True))
     assert (health[9:12], page[9:12]) == (b"200", b"500")
 
 
 async def test_a_fault_of_one_colour_leaves_the_other_alone(applications: Applications, host: str) -> None:
     await applications.follow(_running(1, (101, "1.0.0"), (1101, "1.0.0")))
     await applications.order({"service": "psa-crm", "color": "green", "fault": {"refuse": True}})
-    (page,) = await _ask(host, 3000, _get("/", close=True))
+    (page,) = await ask(host, get("/", close=True))
     assert page[9:12] == b"200"
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(host, 3001)
     await applications.order({"service": "psa-crm", "color": "green"})
-    (page,) = await _ask(host, 3001, _get("/", close=True))
-    assert _body(page)["color"] == "green"
+    (page,) = await ask(host, get("/", close=True), port=3001)
+    assert body(page)["color"] == "green"
 
 
 async def test_latency_delays_each_answer(applications: Applications, host: str) -> None:
@@ -195,7 +171,7 @@ async def test_latency_delays_each_answer(applications: Applications, host: str)
     await applications.order({"service": "psa-crm", "fault": {"latency": 0.05}})
     loop = asyncio.get_running_loop()
     before = loop.time()
-    answers = await _ask(host, 3000, _get("/"), _get("/", close=True))
+    answers = await ask(host, get("/"), get("/", close=True))
     assert len(answers) == 2
     assert loop.time() - before >= 0.1
 
@@ -222,8 +198,8 @@ async def test_two_containers_at_one_address_are_reported_and_the_first_serves_o
     assert [site["listening"] for site in counts["sites"]] == [True, False]
     assert "in use" in counts["sites"][1]["error"]
     await applications.follow(_running(2, (102, "1.0.0")))
-    (page,) = await _ask(host, 3000, _get("/", close=True))
-    assert _body(page)["service"] == "psa-two"
+    (page,) = await ask(host, get("/", close=True))
+    assert body(page)["service"] == "psa-two"
 
 
 async def test_a_broken_file_leaves_the_known_slots_in_use(
@@ -232,7 +208,7 @@ async def test_a_broken_file_leaves_the_known_slots_in_use(
     await applications.follow(_running(1))
     (tmp_path / "crm.yaml").write_text("kind: Service\n  bad: [")
     await applications.follow(_running(2, (101, "1.0.0")))
-    (page,) = await _ask(host, 3000, _get("/", close=True))
+    (page,) = await ask(host, get("/", close=True))
     assert page[9:12] == b"200"
 
 
@@ -242,29 +218,122 @@ def test_the_version_stands_in_the_template_where_the_pattern_has_it() -> None:
     assert version_of("local:vztmpl/debian-12_amd64.tar.zst", pattern) == "unknown"
 
 
-async def test_a_client_that_left_before_a_late_answer_harms_nobody(number: int) -> None:
-    slot = Slot(
-        service="psa-crm",
-        color=Color.BLUE,
-        ctid=101,
-        host=f"127.{number}.1.1",
-        port=3000,
-        server="blue",
-        template="local:vztmpl/psa-crm_{version}_amd64.tar.zst",
-        health_path="/health",
-        health={},
-        backend=None,
-    )
-    site = Site(slot, hostname="psa-crm-blue", version="1.0.0")
-    serving = Serving(site, Peers(lambda _peer: None), lambda: 0.0)
-    server = await asyncio.get_running_loop().create_server(
-        lambda: Conversation(serving), site.slot.host, site.slot.port
-    )
-    async with server:
-        site.faults = (AppFault(latency=0.02),)
-        _, writer = await asyncio.open_connection(site.slot.host, site.slot.port)
-        writer.write(_get("/"))
+async def test_a_client_that_left_before_a_late_answer_harms_nobody(host: str) -> None:
+    async with served(a_site(a_slot(host), AppFault(latency=0.02))):
+        _, writer = await asyncio.open_connection(host, 3000)
+        writer.write(get("/"))
         await writer.drain()
         writer.transport.abort()
-        (page,) = await _ask(site.slot.host, site.slot.port, _get("/", close=True))
+        (page,) = await ask(host, get("/", close=True))
     assert page[9:12] == b"200"
+
+
+async def test_a_fault_of_a_version_is_there_from_the_first_request_of_its_container(
+    applications: Applications, host: str
+) -> None:
+    await applications.follow(_running(1, (101, "1.0.0")))
+    order = {"service": "psa-crm", "version": "1.2.0", "fault": {"error_rate": 1}}
+    assert await applications.order(order) == {
+        "sites": 0,
+        "inForce": ["psa-crm 1.2.0: error rate 1"],
+    }
+    await applications.follow(_running(2, (101, "1.0.0"), (1101, "1.2.0")))
+    (good,) = await ask(host, get("/", close=True))
+    (bad,) = await ask(host, get("/", close=True), port=3001)
+    assert (good[9:12], bad[9:12]) == (b"200", b"500")
+
+
+async def test_faults_outlive_a_container_and_the_process_that_serves_it(
+    service_file: Path, host: str, tmp_path: Path
+) -> None:
+    async def first_answer() -> int:
+        applications = Applications(service_file.parent, faults=tmp_path / "faults.json")
+        await applications.follow(_running(1, (101, "1.0.0")))
+        await applications.follow(_running(2))
+        await applications.follow(_running(3, (101, "1.0.0")))
+        (answer,) = await ask(host, get("/", close=True))
+        if status(answer) == 200:
+            await applications.order({"service": "psa-crm", "color": "blue", "fault": {"error_rate": 1}})
+        else:
+            await applications.clear(None)
+        await applications.close()
+        return status(answer)
+
+    assert [await first_answer() for _ in range(3)] == [200, 500, 200]
+
+
+async def test_a_database_order_reaches_every_service_and_is_kept(
+    service_file: Path, host: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "faults.json"
+    applications = Applications(service_file.parent, faults=file)
+    await applications.order_database({"down": True})
+    await applications.close()
+    applications = Applications(service_file.parent, faults=file)
+    await applications.follow(_running(1, (101, "1.0.0")))
+    (bad,) = await ask(host, get("/", close=True))
+    await applications.order_database({})
+    (good,) = await ask(host, get("/", close=True))
+    await applications.close()
+    assert (status(bad), status(good)) == (500, 200)
+
+
+async def test_a_restart_of_a_container_gives_its_connections_back(
+    applications: Applications, host: str
+) -> None:
+    await applications.order_database({"connections": 1})
+    await applications.order({"service": "psa-crm", "version": "1.2.0", "fault": {"leak_connections": 1}})
+    await applications.follow(_running(1, (101, "1.0.0"), (1101, "1.2.0")))
+    await ask(host, get("/", close=True), port=3001)
+    (bad,) = await ask(host, get("/", close=True))
+    again = _running(2, (101, "1.0.0"), (1101, "1.2.0")).running
+    restarted = again[1].model_copy(update={"started_at": 7.0})
+    await applications.follow(Running(version=2, running=(again[0], restarted)))
+    (good,) = await ask(host, get("/", close=True))
+    assert (status(bad), status(good)) == (500, 200)
+
+
+async def test_a_fault_can_be_ordered_for_a_service_whose_file_is_still_to_come(
+    service_file: Path, host: str, tmp_path: Path
+) -> None:
+    desired = tmp_path / "desired"
+    desired.mkdir()
+    applications = Applications(desired, example=service_file.parent)
+    await applications.order({"service": "psa-crm", "fault": {"error_rate": 1}})
+    with pytest.raises(ValueError, match="no service psa-crn; there is psa-crm"):
+        await applications.order_database({"services": ["psa-crn"], "down": True})
+    await asyncio.to_thread(service_file.rename, desired / "crm.yaml")
+    await applications.follow(_running(1, (101, "1.0.0")))
+    (bad,) = await ask(host, get("/", close=True))
+    await applications.close()
+    assert status(bad) == 500
+
+
+async def test_all_means_every_service(applications: Applications, host: str) -> None:
+    await applications.follow(_running(1, (101, "1.0.0")))
+    await applications.order({"service": "all", "fault": {"error_rate": 1}})
+    (bad,) = await ask(host, get("/", close=True))
+    await applications.clear(None)
+    (good,) = await ask(host, get("/", close=True))
+    assert (status(bad), status(good)) == (500, 200)
+
+
+async def test_a_gateway_finds_the_peers_of_its_own_colour(
+    applications: Applications, number: int, tmp_path: Path
+) -> None:
+    gateway = f"127.{number}.20.10"
+    text = (
+        _SERVICE.replace("ADDRESS", gateway)
+        .replace("101", "100")
+        .replace("name: psa-crm", "name: psa-gw")
+        .replace("spec:", "spec:\n  peers: [psa-crm]")
+    )
+    (tmp_path / "gw.yaml").write_text(text)
+    await applications.follow(_running(1, (100, "1.0.0"), (1100, "1.1.0"), (101, "1.0.0")))
+    (blue,) = await ask(gateway, get("/api/psa-crm", close=True))
+    (green,) = await ask(gateway, get("/api/psa-crm", close=True), port=3001)
+    assert body(blue)["peer"] == {
+        "service": "psa-crm", "color": "blue", "version": "1.0.0", "hostname": "ct-101"
+    }  # fmt: skip
+    assert status(green) == 502
+    assert body(green)["error"] == "psa-crm: Connection refused"

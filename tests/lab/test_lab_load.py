@@ -10,25 +10,14 @@ from lab.conversation import Conversation, Serving
 from lab.load import Load, Target
 from lab.peers import Peers
 from lab.site import Site
-from lab.slots import Slot
+from lab.tally import NOBODY
+from tests.lab.app_sites import a_slot
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def _site(host: str, color: Color = Color.BLUE, version: str = "1.0.0") -> Site:
-    slot = Slot(
-        service="psa-api-gateway",
-        color=color,
-        ctid=100,
-        host=host,
-        port=3000,
-        server="blue",
-        template="",
-        health_path="/health",
-        health={},
-        backend="api_backend",
-    )
-    return Site(slot, hostname="gateway", version=version)
+    return Site(a_slot(host, color=color), hostname="gateway", version=version)
 
 
 def _of(site: Site) -> Serving:
@@ -107,13 +96,18 @@ async def test_errors_of_the_server_are_failures(number: int) -> None:
         load = Load(target, rate=200)
         await load.run(0.1, asyncio.Event())
     assert load.tally.statuses == {500: 20}
-    assert load.tally.failed == 20
+    assert load.tally.failed_by == {(("psa-api-gateway", "blue", "1.0.0"), "500"): 20}
+    first, last = load.tally.first_bad, load.tally.last_bad
+    assert first is not None
+    assert last is not None
+    assert first.at_s < 0.05 < last.at_s < 0.2
 
 
 async def test_refused_connections_are_failures(number: int) -> None:
     load = Load(Target(f"127.{number}.1.1", 3000), rate=200)
     await load.run(0.1, asyncio.Event())
     assert load.tally.failures == {"refused": 20}
+    assert load.tally.failed_by == {(NOBODY, "refused"): 20}
     assert load.tally.failed == load.tally.sent == 20
 
 
@@ -187,6 +181,53 @@ async def test_a_connection_that_the_server_closed_while_idle_is_not_used_again(
         stopping.set()
         await running
     assert load.tally.failures == {}
+
+
+async def test_a_kept_connection_that_is_closed_before_it_answers_is_tried_once_more(number: int) -> None:
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await reader.readuntil(b"\r\n\r\n")  # the next request: as a reload of HAProxy, close
+
+    async with _behaving(f"127.{number}.1.1", answer_once) as target:
+        load = Load(target, rate=100)
+        await load.run(0.1, asyncio.Event())
+    assert load.tally.statuses == {200: 10}
+    assert load.tally.retried == 9
+    assert load.tally.failed == 0
+
+
+async def test_a_retry_that_finds_nobody_is_a_failure(number: int) -> None:
+    is_open = asyncio.Event()
+
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        is_open.set()
+        await reader.readuntil(b"\r\n\r\n")
+
+    async with asyncio.TaskGroup() as tasks, _behaving(f"127.{number}.1.1", answer_once) as target:
+        load = Load(target, rate=2)
+        tasks.create_task(load.run(1, asyncio.Event()))
+        await is_open.wait()
+    assert (load.tally.statuses, load.tally.failures) == ({200: 1}, {"refused": 1})
+
+
+async def test_an_answer_that_is_no_http_is_a_failure(number: int) -> None:
+    site = _site(f"127.{number}.1.1")
+    site.faults = (AppFault(garbage=1),)
+    async with _serving(_of(site)) as target:
+        load = Load(target, rate=100)
+        await load.run(0.05, asyncio.Event())
+    assert load.tally.failures == {"no HTTP": 5}
+
+
+async def test_two_entries_get_every_other_request(number: int) -> None:
+    one, two = _site(f"127.{number}.1.1"), _site(f"127.{number}.1.2", Color.GREEN)
+    async with _serving(_of(one)) as first, _serving(_of(two)) as second:
+        load = Load(first, second, rate=200)
+        await load.run(0.1, asyncio.Event())
+    assert (one.counts["200"], two.counts["200"]) == (10, 10)
 
 
 def test_a_rate_beyond_what_it_can_do_is_refused() -> None:
