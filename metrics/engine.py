@@ -7,7 +7,9 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 STATUSES: Final = ("True", "False", "Unknown")
-RESULTS: Final = ("unchanged", "applied", "waiting", "held", "withheld", "failed", "stalled")
+RESULTS: Final = ("unchanged", "applied", "waiting", "held", "withheld", "failed", "stalled", "stale")
+EFFECTS: Final = ("ok", "failed", "started", "unknown")
+"""The first two are ends; a task that began, or a call without an answer, is counted again at its end."""
 PASS_BUCKETS_S: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -59,7 +61,10 @@ class EngineMetrics:
             "psa_drift_fields", "Steps between an object and its spec", ["kind", "name"], registry=registry
         )
         self._effects = Counter(
-            "psa_effects", "Mutations of outside systems, by result", ["system", "result"], registry=registry
+            "psa_effects",
+            "Mutations of outside systems: ended (ok, failed), or not yet (started, unknown)",
+            ["system", "result"],
+            registry=registry,
         )
         self._target = Gauge(
             "psa_target_up",
@@ -99,7 +104,7 @@ class EngineMetrics:
         for endpoint, system in self._systems.items():
             self._breaker.labels(endpoint).set(0)
             self._target.labels(system, endpoint)
-            for result in ("ok", "failed"):
+            for result in EFFECTS:
                 self._effects.labels(system, result)
         for state in ("valid", "invalid"):
             self._files.labels(state)
@@ -123,7 +128,7 @@ class EngineMetrics:
         self._drift.labels(kind, name).set(steps)
 
     def effect(self, endpoint: str, result: str) -> None:
-        """Count a mutation outside; *result* is ok or failed."""
+        """Count a mutation outside; *result* is one of EFFECTS."""
         self._effects.labels(self._systems.get(endpoint, "none"), result).inc()
 
     def target(self, endpoint: str, up: bool) -> None:  # noqa: FBT001 - the value of a gauge

@@ -16,6 +16,7 @@ from daemon.engine.interests import Interests, has_new_request, is_asked_anew
 from daemon.engine.judge import judge_blind
 from daemon.engine.memory import Memory, Refusal, is_stale
 from daemon.engine.passes import AnyReconciler, Look, Passed, Passes, poll_interval
+from daemon.engine.tally import effects
 from daemon.engine.workset import Priority, Taken, WorkSet
 from daemon.ports import Clock, Random
 from daemon.store.operations import Event, Record, Report
@@ -235,6 +236,7 @@ class Controller:
             passed = await self._attempt(resource)
         now = self._clock.monotonic()
         self._leave_bulkhead(resource, passed, now)
+        self._tally(resource, passed)
         del self._running[key]
         self._work.done(key)
         self.last_progress = now
@@ -291,6 +293,11 @@ class Controller:
             key = next(iter(bulkhead.parked))
             self._work.add(key, bulkhead.parked.pop(key), now)
 
+    def _tally(self, resource: AnyResource, passed: Passed | Exception) -> None:
+        endpoint = self._reconcilers[resource.key.kind].endpoint(resource) or "none"
+        for result in effects(passed) if isinstance(passed, Passed) else ():
+            self._metrics.effect(endpoint, result)
+
     def _schedule(self, taken: Taken, resource: AnyResource, passed: Passed | Exception) -> str:
         """Decide when the object is looked at again; return the result's name for the metric."""
         memory, now = self._memory(taken.key), self._clock.monotonic()
@@ -300,16 +307,12 @@ class Controller:
         memory.seen_at = now
         plan, ran = passed.look.plan, passed.ran
         self._hurry(plan, now)
-        endpoint = self._reconcilers[taken.key.kind].endpoint(resource) or "none"
-        for _ in (*ran.done, *ran.running):
-            self._metrics.effect(endpoint, "ok")
         self._metrics.drift(taken.key.kind, taken.key.name, len(plan.steps))
         if passed.withheld:
             wait = patience.cap_s if ran.error is not None else max(SETTLE_S, memory.hold_until - now)
             self._work.add(taken.key, Priority.RETRY, now + min(wait, self._interval(resource)))
             return "withheld"
         if ran.error is not None or plan.failed is not None:
-            self._metrics.effect(endpoint, "failed")
             if isinstance(ran.error, PermanentError):
                 memory.refusal = Refusal(resource.generation, passed.look.gated.steps, ran.error)
             error = ran.error or TransientError(plan.failed or "")

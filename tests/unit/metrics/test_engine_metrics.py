@@ -5,7 +5,7 @@ import platform
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from metrics.engine import RESULTS, STATUSES, EngineMetrics
+from metrics.engine import EFFECTS, RESULTS, STATUSES, EngineMetrics
 
 FAMILIES = {
     "psa_build_info",
@@ -66,7 +66,7 @@ def test_counters_stand_at_zero_before_anything_happens(registry: CollectorRegis
         (kind, result): 0.0 for kind in ("Container", "Service") for result in RESULTS
     }
     assert series(registry, "psa_effects_total") == {
-        (system, result): 0.0 for system in ("proxmox", "haproxy") for result in ("ok", "failed")
+        (system, result): 0.0 for system in ("proxmox", "haproxy") for result in EFFECTS
     }
     assert series(registry, "psa_reconcile_duration_seconds_count") == {("Container",): 0, ("Service",): 0}
     assert series(registry, "psa_target_up") == {("proxmox", "pve"): 0.0, ("haproxy", "edge"): 0.0}
