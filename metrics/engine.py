@@ -60,12 +60,8 @@ class EngineMetrics:
         self._drift = Gauge(
             "psa_drift_fields", "Steps between an object and its spec", ["kind", "name"], registry=registry
         )
-        self._effects = Counter(
-            "psa_effects",
-            "Mutations of outside systems: ended (ok, failed), or not yet (started, unknown)",
-            ["system", "result"],
-            registry=registry,
-        )
+        text = "Mutations of outside systems: ended (ok, failed), or not yet (started, unknown)"
+        self._effects = Counter("psa_effects", text, ["system", "result"], registry=registry)
         self._target = Gauge(
             "psa_target_up",
             "Whether the last look at an endpoint worked",

@@ -1,4 +1,4 @@
-"""What a pass did outside, in the words of ``psa_effects_total``: pure."""
+"""What a pass did outside, in the words of ``psa_effects_total``."""
 
 from collections.abc import Iterable
 from typing import Final
