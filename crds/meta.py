@@ -81,6 +81,8 @@ class Verb(enum.Enum):
     """Restart the container so that a pending change takes effect."""
     FORCE_STOP = "force-stop"
     """Cut the power when an orderly shutdown does not end in time."""
+    REPLACE_BROKEN_STABLE = "replace-broken-stable"
+    """Release a version although the live one is broken: then nothing sound is left to go back to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,12 +235,12 @@ class Attempt(Model):
     """Version that is released."""
     fingerprint: str
     """Digest of the version and its templates: what a quarantine is about."""
+    began_at: datetime
+    """When it began."""
     members: dict[str, Member]
     """The services with their roles."""
     phase: Phase = Phase.PENDING
     """Where it is."""
-    began_at: datetime
-    """When it began."""
     entered_at: datetime
     """When it came into its phase."""
     step: int = 0
@@ -249,6 +249,8 @@ class Attempt(Model):
     """When it last changed traffic."""
     promoted_at: datetime | None = None
     """When the candidates got all traffic."""
+    is_closed: bool = False
+    """Whether the old version is in maintenance, because clients clung to it after the promotion."""
     ended_at: datetime | None = None
     """When it ended."""
     hold: Hold | None = None
@@ -267,9 +269,15 @@ class Attempt(Model):
     """When it was decided to roll back."""
 
     @property
+    def entries(self) -> dict[str, Member]:
+        """Return the services that stand behind a backend."""
+        return {name: member for name, member in self.members.items() if member.is_entry}
+
+    @property
     def has_stable(self) -> bool:
-        """Whether there is a way back: each service has a colour that was live before."""
-        return all(member.stable is not None for member in self.members.values())
+        """Whether there is a way back: what users reach had a colour that was live before."""
+        carriers = self.entries or self.members
+        return all(member.stable is not None for member in carriers.values())
 
 
 class Quarantined(Model):
@@ -340,6 +348,22 @@ class ReleaseMemo(Model):
     """Evidence of each entry."""
     shown: dict[str, Shown] = Field(default_factory=dict)
     """Figures of each entry for people."""
+    before: dict[str, tuple[int, float]] = Field(default_factory=dict)
+    """First reading of each entry's requests in the pre-check, and the monotonic clock then."""
+    rates: dict[str, float] = Field(default_factory=dict)
+    """Requests per second of each entry before the release."""
+    process: str = ""
+    """Run of the daemon that made the last tick."""
+    ticked_s: float = 0.0
+    """Its monotonic clock at the last tick, in seconds."""
+    held_s: float = 0.0
+    """Seconds of the phase in which nothing could move: they do not count against its deadline."""
+    read_back_at: datetime | None = None
+    """Since when HAProxy has what this phase asked for."""
+    tries: dict[str, int] = Field(default_factory=dict)
+    """How often a hook was begun, where that is more than once."""
+    answers: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    """Last readings of response times by endpoint, backend and server: answers, then how many too slow."""
     healthy_since: datetime | None = None
     """Since when all candidates are healthy."""
     soaked_s: float = 0.0

@@ -71,6 +71,7 @@ VERBS: Final[Mapping[Verb, str]] = {
     Verb.RECREATE: "Destroy the container and make it anew: a field changed that only counts at creation.",
     Verb.RESTART: "Restart the container so that a pending change takes effect.",
     Verb.FORCE_STOP: "Cut the power when an orderly shutdown does not end in time.",
+    Verb.REPLACE_BROKEN_STABLE: "Release a version although the live one is broken.",
 }
 
 

@@ -1,0 +1,146 @@
+"""What is seen of a release's services, and what it does outside: it runs hooks and writes reports."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from crds.balancer import TrafficSplitSpec
+from crds.container import ContainerSpec
+from crds.service import Color, ServiceSpec
+from reconcilers.contract import Intent, Resource
+from reconcilers.counters import CountedNode
+from reconcilers.hook_runs import HookResult, HookRun
+from reconcilers.servers import Node, NodeDown
+
+
+class Well(enum.Enum):
+    """What a health endpoint says."""
+
+    YES = "yes"
+    NO = "no"
+    """It answers, and not as it should."""
+    SILENT = "silent"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One request to a health endpoint; ``says`` is for people."""
+
+    well: Well
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Answers of one server since this process began, and how many took longer than each limit.
+
+    ``exceeded`` has a place for each limit of the release, in their order. Quantiles are of the last minute.
+    """
+
+    answers: int
+    exceeded: tuple[int, ...]
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeenMember:
+    """One service of the set: objects of the store, and what is outside. None and absent are not known."""
+
+    name: str
+    service: Resource[ServiceSpec] | None
+    containers: Mapping[Color, Resource[ContainerSpec]] = field(default_factory=dict)
+    split: Resource[TrafficSplitSpec] | None = None
+    counted: tuple[CountedNode | NodeDown, ...] | None = None
+    probes: Mapping[Color, Probe] = field(default_factory=dict)
+    answered: Mapping[Color, Answers] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a node has left. Bytes."""
+
+    node: str
+    is_online: bool
+    memory_free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One Proxmox cluster: what it could take. ``unseen`` says what could not be asked.
+
+    ``templates`` are volume names, ``storage_free`` bytes by node and storage, ``guests`` names by id.
+    """
+
+    rooms: Mapping[str, Room] = field(default_factory=dict)
+    storage_free: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    templates: frozenset[str] = frozenset()
+    guests: Mapping[int, str] = field(default_factory=dict)
+    unseen: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """What is looked at before anything is changed: clusters and balancers by the name of their endpoint."""
+
+    sites: Mapping[str, Site] = field(default_factory=dict)
+    balancers: Mapping[str, tuple[Node | NodeDown, ...]] = field(default_factory=dict)
+    """By service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Nothing moves forward anywhere until then."""
+
+    until: datetime
+    reason: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeenRelease:
+    """All that one look found. ``monotonic`` is this process's clock in seconds, ``process`` its name."""
+
+    process: str
+    monotonic: float
+    members: tuple[SeenMember, ...]
+    hooks: Mapping[str, HookResult] = field(default_factory=dict)
+    """Runs of this attempt by their id; one that was never begun is not here."""
+    known_hooks: Mapping[str, bool] = field(default_factory=dict)
+    """Hooks of the settings; True for one that may simply be run again."""
+    intents: tuple[Intent, ...] = ()
+    preflight: Preflight | None = None
+    freeze: Freeze | None = None
+    has_report: bool = False
+    """Whether the report of this attempt is written."""
+
+    def member(self, name: str) -> SeenMember:
+        """Return the service of that name."""
+        return next(each for each in self.members if each.name == name)
+
+
+@dataclass(frozen=True, slots=True)
+class StartHook:
+    """Begin to run a hook."""
+
+    run: HookRun
+
+
+@dataclass(frozen=True, slots=True)
+class StopHook:
+    """End a hook that nobody waits for any more."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteReport:
+    """Keep the story of an attempt as a file."""
+
+    name: str
+    text: str
+
+
+ReleaseAction = StartHook | StopHook | WriteReport

@@ -1,0 +1,235 @@
+"""What a release does next: one move of its attempt a pass, and the traffic of its phase. Pure."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Final
+
+from crds.meta import ConditionType, Truth
+from crds.release import (
+    Attempt,
+    HoldExit,
+    Phase,
+    Quarantined,
+    ReleaseMemo,
+    ReleaseSpec,
+    ReleaseStatus,
+    Trigger,
+)
+from reconcilers.contract import (
+    Close,
+    Outcome,
+    OutcomeKind,
+    Plan,
+    Resource,
+    Step,
+    StepClass,
+    Urgency,
+    Verdict,
+)
+from reconcilers.hook_runs import HookState
+from reconcilers.release.aftermath import aftermath
+from reconcilers.release.beginning import SUPERSEDED, ReleasePlan, plan_rest
+from reconcilers.release.model import ReleaseAction, SeenRelease, StopHook
+from reconcilers.release.phases import DEADLINES, ENDED, PROMOTED, WATCHED, Happening
+from reconcilers.release.preparation import deploy, health, nothing_yet, pre_check, smoke, verify
+from reconcilers.release.promotion import promote, roll_back, soak
+from reconcilers.release.supervision import OPEN_HOLDS, obeyed, shown, split, watch, watched
+from reconcilers.release.traffic import asserted, overridden
+from reconcilers.release.turn import Turn
+from reconcilers.release.wishes import answered, superseded
+
+_PAGE_AGAIN: Final = timedelta(minutes=30)
+_SLOWLY: Final = timedelta(seconds=10)
+_LIVELY: Final = timedelta(minutes=10)
+#: Reasons for which the same version may be tried again by itself.
+_NO_QUARANTINE: Final = frozenset({SUPERSEDED, "Aborted"})
+
+
+def _begin(turn: Turn) -> Turn:
+    return turn.moved(Happening.DONE)
+
+
+_WORK: Final[Mapping[Phase, Callable[[Turn], Turn]]] = MappingProxyType({
+    Phase.PENDING: _begin,
+    Phase.PRE_CHECK: pre_check,
+    Phase.BACKUP: nothing_yet,
+    Phase.MIGRATE: nothing_yet,
+    Phase.DEPLOY_CANDIDATE: deploy,
+    Phase.HEALTH_CHECK: health,
+    Phase.SMOKE: smoke,
+    Phase.SPLIT: split,
+    Phase.WATCH: watch,
+    Phase.PROMOTE: promote,
+    Phase.VERIFY: verify,
+    Phase.SOAK: soak,
+    Phase.ROLLING_BACK: roll_back,
+})  # fmt: skip
+
+
+def plan_release(release: Resource[ReleaseSpec], seen: SeenRelease, now: datetime) -> ReleasePlan:
+    """Begin an attempt, bring the running one forward, or say why nothing moves."""
+    status = release.status if isinstance(release.status, ReleaseStatus) else ReleaseStatus()
+    attempt = status.attempt
+    if attempt is None or attempt.phase in ENDED:
+        return aftermath(release, seen, now, status, plan_rest(release, seen, now, status))
+    if release.held is not None and release.held[0] in {"ObserveMode", "Suspended"}:
+        return _frozen_whole(release.held, attempt)
+    memo = release.memo if isinstance(release.memo, ReleaseMemo) else ReleaseMemo(attempt=attempt.number)
+    if memo.attempt != attempt.number:
+        memo = ReleaseMemo(attempt=attempt.number)
+    turn = _turned(Turn(release, seen, now, status, attempt, memo))
+    return _planned(turn)
+
+
+def _frozen_whole(held: tuple[str, str], attempt: Attempt) -> ReleasePlan:
+    reason, message = held
+    text = f"attempt {attempt.number} stands still in {attempt.phase.value}: {message}"
+    return Plan(verdicts=(Verdict(ConditionType.READY, Truth.FALSE, reason, text),), waiting=text)
+
+
+def _turned(turn: Turn) -> Turn:
+    """Make at most one move, in the order of what is most urgent."""
+    turn, judgements = watched(turn) if turn.attempt.phase in WATCHED else (turn, {})
+    for decide in (answered, superseded, lambda each: obeyed(each, judgements), _hold_ends, _goes_on):
+        if not turn.is_settled:
+            turn = decide(turn)
+    if turn.attempt.phase in WATCHED:
+        turn = shown(turn, judgements)
+    turn = asserted(turn)
+    return turn.remembers(process=turn.seen.process, ticked_s=turn.seen.monotonic)
+
+
+def _hold_ends(turn: Turn) -> Turn:
+    """Follow the exit of a hold whose time is over."""
+    hold = turn.attempt.hold
+    if hold is None or turn.now < hold.until:
+        return turn
+    if hold.exit is HoldExit.RESUME:
+        return turn.released("its time is over")
+    if hold.exit is HoldExit.STAY:
+        again = hold.model_copy(update={"until": turn.now + _PAGE_AGAIN})
+        return turn.changed(hold=again).noted(hold.reason, f"still: {hold.message}", warning=True)
+    message = f"nobody ended the hold {hold.reason} in time: {hold.message}"
+    return turn.moved(Happening.OVERDUE, reason=hold.reason, message=message, trigger=Trigger.DEADLINE)
+
+
+def _goes_on(turn: Turn) -> Turn:
+    """Do the phase's work, unless something holds it or its time is over."""
+    standstill = _standstill(turn)
+    if standstill is not None:
+        elapsed = turn.elapsed_s or 0.0
+        return turn.remembers(held_s=turn.memo.held_s + elapsed).waits(standstill)
+    overdue = _overdue(turn)
+    return overdue if overdue is not None else _WORK[turn.attempt.phase](turn)
+
+
+def _standstill(turn: Turn) -> str | None:
+    """Return what keeps the attempt from moving forward; a rollback is never kept."""
+    if turn.attempt.phase is Phase.ROLLING_BACK:
+        return None
+    hold, freeze = turn.attempt.hold, turn.seen.freeze
+    if hold is not None and hold.reason not in OPEN_HOLDS:
+        return hold.message
+    if freeze is not None and turn.now < freeze.until:
+        return f"Frozen until {freeze.until:%Y-%m-%d %H:%M} UTC by {freeze.actor}: {freeze.reason}"
+    return overridden(turn)
+
+
+def _overdue(turn: Turn) -> Turn | None:
+    """Follow the phase's deadline; a hook that runs has one of its own."""
+    deadline = DEADLINES.get(turn.attempt.phase)
+    if deadline is None or any(run.state is HookState.RUNNING for run in turn.seen.hooks.values()):
+        return None
+    if turn.attempt.phase is Phase.SPLIT and turn.memo.read_back_at is not None:
+        deadline = turn.spec.longest_watch
+    if turn.attempt.phase is Phase.PROMOTE:
+        deadline += turn.spec.drain
+    if turn.in_phase <= deadline:
+        return None
+    attempt, says = turn.attempt, _last_said(turn)
+    message = f"{attempt.phase.value} took longer than {_text(deadline)}: {says}"
+    if attempt.phase in PROMOTED and not attempt.has_stable:
+        return turn.held(
+            "Overdue", message, by="the deadline", until=turn.now + _PAGE_AGAIN, then=HoldExit.STAY
+        )
+    return turn.moved(
+        Happening.OVERDUE, reason=f"{attempt.phase.value}Overdue", message=message, trigger=Trigger.DEADLINE
+    )
+
+
+def _last_said(turn: Turn) -> str:
+    return _WORK[turn.attempt.phase](turn).says or "nothing was seen"
+
+
+def _text(duration: timedelta) -> str:
+    seconds = duration.total_seconds()
+    return f"{seconds / 60:g} min" if seconds >= 60 else f"{seconds:g} s"  # noqa: PLR2004 - a minute
+
+
+def _planned(turn: Turn) -> ReleasePlan:
+    turn = _let_go(turn)
+    attempt = turn.attempt
+    is_over = attempt.phase in ENDED
+    says = turn.says or f"attempt {attempt.number} of {attempt.version} is in {attempt.phase.value}"
+    return Plan(
+        steps=turn.steps,
+        writes=turn.writes,
+        status=_status(turn),
+        memo=turn.memo,
+        verdicts=_verdicts(turn, says),
+        urgency=Urgency.ROLLBACK if attempt.phase is Phase.ROLLING_BACK else Urgency.RELEASE,
+        waiting=None if is_over else f"{attempt.phase.value}: {says}",
+        recheck_after=_pace(turn),
+        outlives_file=True,
+    )
+
+
+def _pace(turn: Turn) -> timedelta:
+    attempt = turn.attempt
+    since = attempt.promoted_at
+    if attempt.phase is Phase.SOAK and not turn.is_settled and since is not None and attempt.hold is None:
+        return _SLOWLY if turn.now - since > _LIVELY else turn.again
+    return turn.again
+
+
+def _let_go(turn: Turn) -> Turn:
+    """End hooks that nobody waits for any more, and close what was begun for them."""
+    if not turn.is_settled:
+        return turn
+    for run_id, result in turn.seen.hooks.items():
+        if result.state is HookState.RUNNING:
+            turn = turn.stepped(_stop(run_id))
+    done = {write.intent for write in turn.writes if isinstance(write, Close)}
+    left = [intent for intent in turn.seen.intents if intent.id not in done]
+    return turn.written(
+        *(Close(each.id, Outcome(OutcomeKind.FAILED, message="no longer needed")) for each in left)
+    )
+
+
+def _stop(run_id: str) -> Step[ReleaseAction]:
+    return Step(StopHook(run_id), StepClass.ABSOLUTE, target=f"hook {run_id}", summary=f"end hook {run_id}")
+
+
+def _status(turn: Turn) -> ReleaseStatus:
+    attempt, status = turn.attempt, turn.status.model_copy(update={"attempt": turn.attempt})
+    if attempt.phase is not Phase.ROLLED_BACK or attempt.reason in _NO_QUARANTINE:
+        return status
+    entry = Quarantined(
+        fingerprint=attempt.fingerprint,
+        version=attempt.version,
+        attempt=attempt.number,
+        reason=attempt.message,
+        at=turn.now,
+    )
+    return status.model_copy(update={"quarantine": (entry, *status.quarantine)[:20]})
+
+
+def _verdicts(turn: Turn, says: str) -> tuple[Verdict, ...]:
+    attempt = turn.attempt
+    is_live = attempt.phase in {Phase.SOAK, Phase.COMPLETED} and attempt.hold is None
+    text = f"{attempt.version}: {attempt.phase.value}: {says}"
+    ready = Verdict(ConditionType.READY, Truth.TRUE if is_live else Truth.FALSE, attempt.phase.value, text)
+    if attempt.hold is None:
+        return (ready, Verdict(ConditionType.DEGRADED, Truth.FALSE, "Whole"))
+    return (ready, Verdict(ConditionType.DEGRADED, Truth.TRUE, attempt.hold.reason, attempt.hold.message))

@@ -1,0 +1,272 @@
+"""The phases before the candidate has traffic: checks, hooks, containers, health. Pure."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Final
+
+from crds.container import ContainerStatus
+from crds.meta import ConditionType, Truth
+from crds.release import Check, Member, Trigger
+from crds.service import (
+    LIVE,
+    VERSION,
+    Color,
+    container_annotations,
+    container_key,
+)
+from reconcilers.contract import Amend, Close, Outcome, OutcomeKind, Step, StepClass
+from reconcilers.hook_runs import HookResult, HookRun, HookState
+from reconcilers.release.checks import environment
+from reconcilers.release.model import ReleaseAction, SeenMember, StartHook, Well
+from reconcilers.release.phases import EMPTY, Happening
+from reconcilers.release.traffic import connections, is_empty, requests
+from reconcilers.release.turn import SOON, Turn
+
+_RATE_OVER_S: Final = 1.0
+"""How long the traffic is counted before it is believed."""
+_HOOK_DEADLINE: Final = timedelta(seconds=10)
+"""How long a hook's process may take to begin."""
+
+
+def pre_check(turn: Turn) -> Turn:
+    """Check what can be looked at, then run the hooks, one after the other."""
+    turn = _rates(turn)
+    found = environment(turn)
+    for check in found:
+        turn = turn.checked(check)
+    wrong = [check for check in found if not check.passed]
+    if wrong:
+        return turn.waits("; ".join(f"{check.name}: {check.message}" for check in wrong))
+    if len(turn.memo.rates) < len(turn.attempt.entries):
+        return turn.waits("the traffic is being counted")
+    return _run_hooks(turn, [(hook, None) for hook in turn.spec.checks])
+
+
+def _rates(turn: Turn) -> Turn:
+    """Measure how much traffic each entry has now: it says what the watch can see."""
+    before, rates = dict(turn.memo.before), dict(turn.memo.rates)
+    for seen in turn.seen.members:
+        total = requests(seen, (Color.BLUE, Color.GREEN)) if seen.name in turn.attempt.entries else None
+        if total is None or seen.name in rates:
+            continue
+        first, at = before.setdefault(seen.name, (total, turn.seen.monotonic))
+        passed = turn.seen.monotonic - at
+        if total < first or passed < 0:
+            before[seen.name] = (total, turn.seen.monotonic)
+        elif passed >= _RATE_OVER_S:
+            rates[seen.name] = (total - first) / passed
+    return turn.remembers(before=before, rates=rates)
+
+
+def nothing_yet(turn: Turn) -> Turn:
+    """Pass through a phase whose work does not exist yet, and say so."""
+    return turn.noted("Skipped", f"{turn.attempt.phase.value}: {EMPTY[turn.attempt.phase]}").moved(
+        Happening.DONE
+    )
+
+
+def deploy(turn: Turn) -> Turn:
+    """Have the candidates' containers made, each in the place of what its idle slot holds."""
+    waiting = []
+    for seen in turn.seen.members:
+        member = turn.attempt.members.get(seen.name)
+        if member is None or seen.service is None:
+            continue
+        busy = _busy(seen, member)
+        if busy is not None:
+            waiting.append(busy)
+            continue
+        turn = turn.written(*_candidate(turn, seen, member))
+        stalled, missing = _progress(turn, seen, member)
+        if stalled is not None:
+            return turn.moved(Happening.FAILED, reason="DeployFailed", message=stalled, trigger=Trigger.CHECK)
+        waiting += [missing] if missing is not None else []
+    if waiting:
+        return turn.waits("; ".join(waiting), 5 * SOON)
+    return turn.moved(Happening.DONE)
+
+
+def _busy(seen: SeenMember, member: Member) -> str | None:
+    """Say why the idle slot may not be replaced yet: it has, or may have, traffic."""
+    if not member.is_entry or seen.split is None:
+        return None
+    if not is_empty(seen.split.spec, member.candidate):
+        return f"{seen.name}: the {member.candidate.value} slot has traffic"
+    held = connections(seen, member.candidate)
+    if held is None:
+        return f"{seen.name}: it is not known whether the {member.candidate.value} slot has requests"
+    return f"{seen.name}: the {member.candidate.value} slot still has {held} requests" if held else None
+
+
+def incarnation(turn: Turn) -> str:
+    """Return the mark of this attempt's containers: those of another attempt are others."""
+    return f"{turn.release.key.name}.{turn.release.uid[:4]}.{turn.attempt.number}"
+
+
+def _candidate(turn: Turn, seen: SeenMember, member: Member) -> Iterator[Amend]:
+    if seen.service is None:
+        return
+    old = seen.containers.get(member.candidate)
+    mark = incarnation(turn)
+    is_ours = old is not None and old.spec.incarnation == mark
+    there = old.status if old is not None and isinstance(old.status, ContainerStatus) else None
+    replace = old.spec.replace if old is not None and is_ours else there.recipe if there is not None else None
+    spec = seen.service.spec.container_spec(
+        seen.name, member.candidate, turn.attempt.version, incarnation=mark, replace=replace
+    )
+    live = None if old is None or LIVE not in old.annotations else False
+    annotations = container_annotations(seen.name, member.candidate, turn.attempt.version, live=live)
+    if (
+        old is None
+        or old.orphaned_since is not None
+        or (old.spec, dict(old.annotations)) != (spec, annotations)
+    ):
+        yield Amend(container_key(seen.name, member.candidate), spec, annotations, seen.service.key)
+
+
+def _progress(turn: Turn, seen: SeenMember, member: Member) -> tuple[str | None, str | None]:
+    """Return why the candidate will never be there, and what it still lacks."""
+    child = seen.containers.get(member.candidate)
+    if child is None or child.spec.incarnation != incarnation(turn):
+        return None, f"{seen.name}-{member.candidate.value} is asked for"
+    stalled, ready = child.condition(ConditionType.STALLED), child.condition(ConditionType.READY)
+    is_current = child.observed_generation == child.generation
+    if is_current and stalled is not None and stalled.status is Truth.TRUE:
+        return f"{child.key}: {stalled.message or stalled.reason}", None
+    if child.is_ready() and child.annotations.get(VERSION) == turn.attempt.version:
+        return None, None
+    says = ready.message or ready.reason if is_current and ready is not None else "not looked at yet"
+    return None, f"{child.key.name}: {says}"
+
+
+def health(turn: Turn) -> Turn:
+    """Wait until all candidates were healthy for long enough without a break."""
+    ill = [text for seen in turn.seen.members if (text := _ill(turn, seen)) is not None]
+    if ill:
+        return turn.remembers(healthy_since=None).waits("; ".join(ill))
+    since = turn.memo.healthy_since or turn.now
+    turn = turn.remembers(healthy_since=since)
+    if turn.now - since < turn.spec.min_healthy:
+        left = (turn.spec.min_healthy - (turn.now - since)).total_seconds()
+        return turn.waits(f"all candidates are healthy; {left:.0f} s more", 2 * SOON)
+    text = f"{len(turn.attempt.members)} candidates healthy for {turn.spec.min_healthy.total_seconds():g} s"
+    return turn.checked(Check(name="health", passed=True, message=text)).moved(Happening.DONE)
+
+
+def _ill(turn: Turn, seen: SeenMember) -> str | None:
+    member = turn.attempt.members.get(seen.name)
+    if member is None:
+        return None
+    probe = seen.probes.get(member.candidate)
+    if probe is None:
+        return f"{seen.name}: not asked yet"
+    return None if probe.well is Well.YES else f"{seen.name} {member.candidate.value}: {probe.says}"
+
+
+def smoke(turn: Turn) -> Turn:
+    """Run the smoke tests against each candidate's own address."""
+    done = Happening.DONE if turn.attempt.has_stable else Happening.NO_STABLE
+    return _run_hooks(turn, _per_candidate(turn, turn.spec.smoke), done)
+
+
+def verify(turn: Turn) -> Turn:
+    """Look at the promoted versions, and run the functional tests against them."""
+    ill = [text for seen in turn.seen.members if (text := _ill(turn, seen)) is not None]
+    if ill:
+        return turn.waits("; ".join(ill))
+    return _run_hooks(turn, _per_candidate(turn, turn.spec.verify))
+
+
+def _per_candidate(turn: Turn, hooks: tuple[str, ...]) -> list[tuple[str, str | None]]:
+    return [(hook, name) for hook in hooks for name in turn.attempt.members]
+
+
+def _run_hooks(turn: Turn, hooks: list[tuple[str, str | None]], done: Happening = Happening.DONE) -> Turn:
+    """Go on with the first hook that has not passed."""
+    passed = {check.name for check in turn.attempt.checks if check.passed}
+    for hook, service in hooks:
+        name = f"{turn.attempt.phase.value}: {hook}" + (f" {service}" if service is not None else "")
+        if name not in passed:
+            return _run_hook(turn, name, hook, service)
+    return turn.moved(done)
+
+
+def _run_hook(turn: Turn, name: str, hook: str, service: str | None) -> Turn:
+    run = _run_of(turn, hook, service)
+    result = turn.seen.hooks.get(run.run_id)
+    target = f"hook {run.run_id}"
+    intent = next((each for each in turn.seen.intents if each.target == target), None)
+    if result is None and intent is None:
+        return turn.stepped(_start(turn, run, target)).waits(f"{name} begins", SOON)
+    if result is not None and result.state is HookState.RUNNING:
+        return turn.waits(f"{name} runs for {result.seconds:.0f} s", 2 * SOON)
+    kind = OutcomeKind.DONE if result is not None and result.state is HookState.PASSED else OutcomeKind.FAILED
+    if intent is not None:
+        turn = turn.written(
+            Close(intent.id, Outcome(kind, message=result.says if result is not None else "lost"))
+        )
+    if result is None or result.state is HookState.LOST:
+        return _lost(turn, name, hook, run)
+    return _ended(turn, name, result)
+
+
+def _ended(turn: Turn, name: str, result: HookResult) -> Turn:
+    is_passed = result.state is HookState.PASSED
+    message = result.says if is_passed or not result.tail else f"{result.says}\n{result.tail}"
+    turn = turn.checked(Check(name=name, passed=is_passed, message=message, seconds=round(result.seconds, 3)))
+    if is_passed:
+        return turn.waits(f"{name} passed", SOON)
+    happening = Happening.FAILED if turn.attempt.promoted_at is None else Happening.BREACH
+    return turn.moved(happening, reason="HookFailed", message=f"{name}: {result.says}", trigger=Trigger.CHECK)
+
+
+def _lost(turn: Turn, name: str, hook: str, run: HookRun) -> Turn:
+    """Repeat a hook whose end nobody saw, if that is harmless; otherwise a person decides."""
+    if turn.seen.known_hooks.get(hook, False):
+        return turn.noted("HookRepeated", f"{name}: how it ended is not known").remembers(
+            tries={**turn.memo.tries, _key(hook, run.service): _tries(turn, hook, run.service) + 1}
+        )
+    message = f"{name}: how it ended is not known, and it is not idempotent"
+    return turn.moved(Happening.FAILED, reason="HookLost", message=message, trigger=Trigger.CHECK)
+
+
+def _key(hook: str, service: str | None) -> str:
+    return hook if not service else f"{hook}.{service}"
+
+
+def _tries(turn: Turn, hook: str, service: str | None) -> int:
+    return turn.memo.tries.get(_key(hook, service), 1)
+
+
+def _run_of(turn: Turn, hook: str, service: str | None) -> HookRun:
+    tries = _tries(turn, hook, service)
+    phase = turn.attempt.phase.value.lower()
+    parts = [turn.release.key.name, str(turn.attempt.number), phase, _key(hook, service), str(tries)]
+    seen = None if service is None else turn.seen.member(service)
+    member = None if service is None else turn.attempt.members[service]
+    slot = None
+    if seen is not None and seen.service is not None and member is not None:
+        slot = seen.service.spec.colors[member.candidate]
+    return HookRun(
+        run_id=".".join(parts),
+        hook=hook,
+        release=turn.release.key.name,
+        attempt=turn.attempt.number,
+        version=turn.attempt.version,
+        service=service,
+        color=member.candidate.value if member is not None else None,
+        address=slot.address.split("/")[0] if slot is not None else None,
+        port=slot.port if slot is not None else None,
+    )
+
+
+def _start(turn: Turn, run: HookRun, target: str) -> Step[ReleaseAction]:
+    where = f" against {run.service} {run.color}" if run.service is not None else ""
+    return Step(
+        StartHook(run),
+        StepClass.ONCE,
+        target=target,
+        summary=f"run hook {run.hook}{where} for {run.version}",
+        origin=turn.release.where("spec.checks"),
+        deadline=_HOOK_DEADLINE,
+    )

@@ -1,0 +1,70 @@
+"""The phases after the decision: promotion with draining, the soak, and the way back. Pure."""
+
+from datetime import timedelta
+from typing import Final
+
+from crds.release import HoldExit
+from reconcilers.release.phases import Happening
+from reconcilers.release.traffic import connections, not_read_back
+from reconcilers.release.turn import SOON, Turn
+
+_STUCK: Final = timedelta(seconds=15)
+_PAGE_AGAIN: Final = timedelta(minutes=30)
+
+
+def promote(turn: Turn) -> Turn:
+    """Wait until HAProxy has it, then until the old version has answered all that it holds."""
+    missing = not_read_back(turn)
+    if missing is not None:
+        return turn.waits(missing, SOON)
+    turn = turn.remembers(read_back_at=turn.memo.read_back_at or turn.now)
+    left = _left_behind(turn)
+    step_at = turn.attempt.step_at or turn.attempt.entered_at
+    if left and turn.now - step_at < turn.spec.drain:
+        return turn.waits(f"the old version still answers {left} requests", 2 * SOON)
+    if left and not turn.attempt.is_closed:
+        text = (
+            f"after {turn.spec.drain.total_seconds():g} s the old version still held {left} requests: closed"
+        )
+        return turn.changed(is_closed=True).noted("DrainCut", text, warning=True).waits(text, SOON)
+    return turn.moved(Happening.DONE)
+
+
+def _left_behind(turn: Turn) -> int:
+    """Return the requests that the old version holds; what is not known counts as none once it is closed."""
+    total = 0
+    for seen in turn.seen.members:
+        member = turn.attempt.entries.get(seen.name)
+        if member is not None and member.stable is not None and not turn.attempt.is_closed:
+            held = connections(seen, member.stable)
+            total += 1 if held is None else held
+    return total
+
+
+def soak(turn: Turn) -> Turn:
+    """Keep the old version as the way back, by the wall clock and by what was really seen."""
+    elapsed, promoted = turn.elapsed_s or 0.0, turn.attempt.promoted_at or turn.attempt.entered_at
+    soaked = turn.memo.soaked_s + elapsed
+    turn = turn.remembers(soaked_s=soaked)
+    wanted_s = turn.spec.soak.total_seconds()
+    rest_s = max(wanted_s - soaked, (promoted + turn.spec.soak - turn.now).total_seconds())
+    if rest_s <= 0:
+        return turn.moved(Happening.DONE)
+    return turn.waits(f"the old version stays as the way back, {_text(rest_s)} more")
+
+
+def _text(seconds: float) -> str:
+    hours, minutes = seconds / 3600, seconds / 60
+    return f"{hours:.1f} h" if hours >= 1 else f"{minutes:.0f} min" if minutes >= 1 else f"{seconds:.0f} s"
+
+
+def roll_back(turn: Turn) -> Turn:
+    """Wait until HAProxy sends all to stable; where that is not possible, call somebody and go on trying."""
+    missing = not_read_back(turn)
+    if missing is None:
+        return turn.moved(Happening.DONE)
+    if turn.now - turn.attempt.entered_at < _STUCK:
+        return turn.waits(missing, SOON)
+    return turn.held(
+        "RollbackStuck", missing, by="the rollback", until=turn.now + _PAGE_AGAIN, then=HoldExit.STAY
+    ).waits(missing, SOON)
