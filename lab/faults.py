@@ -13,6 +13,7 @@ from lab.app_fault_commands import app, database
 from lab.control import call_now
 from lab.given import with_lab
 from lab.haproxy import LabHaproxy
+from lab.hook_fault_command import clear_hooks, hook
 from lab.layout import Lab
 from lab.processes import send
 from lab.pve.faults import Fault
@@ -81,9 +82,10 @@ def clear(lab: Lab, number: int | None) -> None:
         return
     call_now(lab.socket("pve"), "DELETE", "/faults")
     call_now(lab.socket("app"), "DELETE", "/lab/faults")
+    clear_hooks(lab)
 
 
-for command in (app, database):
+for command in (app, database, hook):
     fault.add_command(command)
 
 

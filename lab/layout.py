@@ -17,7 +17,7 @@ from lab.parts import Parts
 #: UNIX socket paths end at 107 bytes, and HAProxy appends its pid to them while it binds.
 _LONGEST_RUN: Final = 70
 _RECORD: Final = "lab.json"
-_FOLDERS: Final = ("desired.d", "example", "state", "log", "pve", "haproxy", "faults")
+_FOLDERS: Final = ("desired.d", "example", "state", "log", "pve", "haproxy", "faults", "faults/hooks")
 
 
 class LabError(Exception):
@@ -112,6 +112,11 @@ class Lab:
     def faults(self) -> Path:
         """What is wrong with the applications, in force as long as it stands there."""
         return self.root / "faults" / "app.json"
+
+    @property
+    def hook_troubles(self) -> Path:
+        """What is wrong with hooks, a file a hook."""
+        return self.root / "faults" / "hooks"
 
     def socket(self, name: str) -> Path:
         """Return the path of a UNIX socket: api, app, pve, haproxy or haproxy2."""

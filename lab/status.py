@@ -1,9 +1,12 @@
 """What runs in a lab, and where everything is."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
+from lab.colors import colors_of
 from lab.control import ControlError, call_now
+from lab.hook_fault_command import troubles_of
 from lab.layout import Lab, haproxy_name
 from lab.start import PARTS
 from lab.wiring import daemon_address, frontend_address, haproxy_page, node_urls
@@ -15,6 +18,8 @@ def status_of(lab: Lab) -> dict[str, object]:
     """Return pids, sockets, addresses and files as JSON data."""
     running = lab.parts.running()
     remembered = lab.parts.remembered()
+    counts = _asked(lab, "app", "/lab/counts")
+    sites = _list(counts.get("sites"))
     haproxies = [*map(haproxy_name, lab.haproxies)]
     names = [*PARTS, *sorted(set(remembered) - set(PARTS))]
     return {
@@ -46,18 +51,23 @@ def status_of(lab: Lab) -> dict[str, object]:
             "state": str(lab.state),
             "logs": str(lab.log),
         },
-        "sites": sites_of(lab),
+        "sites": sites,
+        "colors": colors_of(lab, sites),
+        "faults": {
+            "app": _list(counts.get("faults")),
+            "database": _mapping(counts.get("database")),
+            "proxmox": _list(_asked(lab, "pve", "/state").get("faults")),
+            "hooks": troubles_of(lab),
+        },
     }
 
 
-def sites_of(lab: Lab) -> Sequence[Mapping[str, object]]:
-    """Return the applications that run, nothing if nobody can tell."""
+def _asked(lab: Lab, socket: str, path: str) -> Mapping[str, object]:
+    """Return a part's answer, nothing if it gives none."""
     try:
-        answer = call_now(lab.socket("app"), "GET", "/lab/counts")
+        return _mapping(call_now(lab.socket(socket), "GET", path))
     except ControlError:
-        return ()
-    sites = answer.get("sites") if isinstance(answer, Mapping) else None
-    return sites if isinstance(sites, list) else ()
+        return {}
 
 
 def status_table(status: Mapping[str, object]) -> str:
@@ -77,7 +87,36 @@ def status_table(status: Mapping[str, object]) -> str:
         answers = ", ".join(f"{count} x {code}" for code, count in _mapping(site["answers"]).items())
         state = "" if site["listening"] else f"not listening {site['error'] or ''}"
         lines.append(f"  {name:34}{site['address']!s:22}{answers or state}".rstrip())
+    lines += ["", "services", *_colored(_list(status["colors"]))]
+    lines += ["", "faults in force", *(_faults(_mapping(status["faults"])) or ["  none"])]
     return "\n".join(lines)
+
+
+def _colored(rows: Sequence[Mapping[str, object]]) -> Iterator[str]:
+    """Return a line a service: for each colour its version and, at the entry, its weight and state."""
+    for service, slots in itertools.groupby(rows, key=lambda row: str(row["service"])):
+        shown = [f"{row['color']} {row['version'] or '-'}{_traffic(_list(row['traffic']))}" for row in slots]
+        yield f"  {service:20}" + "".join(f"{text:34}" for text in shown).rstrip()
+
+
+def _traffic(nodes: Sequence[Mapping[str, object]]) -> str:
+    texts = [f"{node['weight']} {node['state']}" if node else "away" for node in nodes]
+    # The nodes of a pair do alike, or it is worth to be told.
+    words = texts[:1] if len(set(texts)) <= 1 else texts
+    return f", {' / '.join(words)}" if words else ""
+
+
+def _faults(faults: Mapping[str, object]) -> list[str]:
+    lines = [f"  app {text}" for text in _list(faults["app"])]
+    if database := _mapping(faults["database"]):
+        lines.append(f"  database {', '.join(f'{name} {value}' for name, value in database.items())}")
+    lines += [f"  hook {name} {word}" for name, word in _mapping(faults["hooks"]).items()]
+    for fault in _list(faults["proxmox"]):
+        fields = [
+            f"{name}={value}" for name, value in fault.items() if name not in {"number", "kind", "left"}
+        ]
+        lines.append(f"  proxmox {fault['number']}: {fault['kind']} {' '.join(fields)}")
+    return lines
 
 
 def _numbered(name: str, node: int) -> str:
@@ -88,5 +127,5 @@ def _mapping(value: object) -> Mapping[str, object]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _list(value: object) -> Sequence[Mapping[str, object]]:
+def _list(value: object) -> Sequence[Any]:
     return value if isinstance(value, list | tuple) else ()

@@ -21,6 +21,8 @@ NODES: Final = ("pve1", "pve2", "pve3")
 USER: Final = "psa@pve"
 TOKEN: Final = "reconciler"  # noqa: S105 - its name
 _ROLE: Final = "PSAReconciler"
+#: Hooks that the settings name, in the order in which a release asks for them.
+HOOKS: Final = ("unit", "integration", "e2e", "audit", "build", "smoke", "functional")
 #: What the daemon needs, and nothing else. Each line is one ACL entry of a token of its own.
 PRIVILEGES: Final[Mapping[str, tuple[str, ...]]] = {
     "/vms": (
