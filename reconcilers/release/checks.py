@@ -72,7 +72,10 @@ def _clusters(slots: tuple[_Slot, ...], preflight: Preflight) -> Iterator[Check]
             continue
         yield _memory(here, site)
         yield _disk(here, site)
-        missing = [slot.wanted.template for slot in here if slot.wanted.template not in site.templates]
+        places = [(slot.wanted.node, slot.wanted.template) for slot in here]
+        missing = [
+            f"{template} on {node}" for node, template in places if (node, template) not in site.templates
+        ]
         text = f"not there: {', '.join(missing)}" if missing else f"{len(here)} there"
         yield Check(name="templates", passed=not missing, message=text)
 

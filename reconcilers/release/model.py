@@ -71,12 +71,12 @@ class Room:
 class Site:
     """One Proxmox cluster: what it could take. ``unseen`` says what could not be asked.
 
-    ``templates`` are volume names, ``storage_free`` bytes by node and storage, ``guests`` names by id.
+    ``templates`` are nodes and volumes, ``storage_free`` bytes by node and storage, ``guests`` names by id.
     """
 
     rooms: Mapping[str, Room] = field(default_factory=dict)
     storage_free: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    templates: frozenset[str] = frozenset()
+    templates: frozenset[tuple[str, str]] = frozenset()
     guests: Mapping[int, str] = field(default_factory=dict)
     unseen: str | None = None
 

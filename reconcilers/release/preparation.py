@@ -6,7 +6,7 @@ from typing import Final
 
 from crds.container import ContainerStatus
 from crds.meta import ConditionType, Truth
-from crds.release import Check, Member, Trigger
+from crds.release import Attempt, Check, Member, Phase, ReleaseMemo, ReleaseSpec, Trigger
 from crds.service import (
     LIVE,
     VERSION,
@@ -30,6 +30,8 @@ _HOOK_DEADLINE: Final = timedelta(seconds=10)
 
 def pre_check(turn: Turn) -> Turn:
     """Check what can be looked at, then run the hooks, one after the other."""
+    if any(run.state is HookState.RUNNING for run in turn.seen.hooks.values()):
+        return _run_hooks(turn)
     turn = _rates(turn)
     found = environment(turn)
     for check in found:
@@ -39,7 +41,7 @@ def pre_check(turn: Turn) -> Turn:
         return turn.waits("; ".join(f"{check.name}: {check.message}" for check in wrong))
     if len(turn.memo.rates) < len(turn.attempt.entries):
         return turn.waits("the traffic is being counted")
-    return _run_hooks(turn, [(hook, None) for hook in turn.spec.checks])
+    return _run_hooks(turn)
 
 
 def _rates(turn: Turn) -> Turn:
@@ -166,7 +168,7 @@ def _ill(turn: Turn, seen: SeenMember) -> str | None:
 def smoke(turn: Turn) -> Turn:
     """Run the smoke tests against each candidate's own address."""
     done = Happening.DONE if turn.attempt.has_stable else Happening.NO_STABLE
-    return _run_hooks(turn, _per_candidate(turn, turn.spec.smoke), done)
+    return _run_hooks(turn, done)
 
 
 def verify(turn: Turn) -> Turn:
@@ -174,17 +176,13 @@ def verify(turn: Turn) -> Turn:
     ill = [text for seen in turn.seen.members if (text := _ill(turn, seen)) is not None]
     if ill:
         return turn.waits("; ".join(ill))
-    return _run_hooks(turn, _per_candidate(turn, turn.spec.verify))
+    return _run_hooks(turn)
 
 
-def _per_candidate(turn: Turn, hooks: tuple[str, ...]) -> list[tuple[str, str | None]]:
-    return [(hook, name) for hook in hooks for name in turn.attempt.members]
-
-
-def _run_hooks(turn: Turn, hooks: list[tuple[str, str | None]], done: Happening = Happening.DONE) -> Turn:
-    """Go on with the first hook that has not passed."""
+def _run_hooks(turn: Turn, done: Happening = Happening.DONE) -> Turn:
+    """Go on with the first hook of the phase that has not passed."""
     passed = {check.name for check in turn.attempt.checks if check.passed}
-    for hook, service in hooks:
+    for hook, service in hooks_of(turn.spec, turn.attempt):
         name = f"{turn.attempt.phase.value}: {hook}" + (f" {service}" if service is not None else "")
         if name not in passed:
             return _run_hook(turn, name, hook, service)
@@ -238,17 +236,30 @@ def _tries(turn: Turn, hook: str, service: str | None) -> int:
     return turn.memo.tries.get(_key(hook, service), 1)
 
 
+def run_id(release: str, attempt: Attempt, memo: ReleaseMemo, hook: str, service: str | None) -> str:
+    """Return the name of a hook's run in the phase that *attempt* is in."""
+    tries = memo.tries.get(_key(hook, service), 1)
+    return ".".join(
+        (release, str(attempt.number), attempt.phase.value.lower(), _key(hook, service), str(tries))
+    )
+
+
+def hooks_of(spec: ReleaseSpec, attempt: Attempt) -> tuple[tuple[str, str | None], ...]:
+    """Return the hooks of the attempt's phase, each with the service that it is about."""
+    if attempt.phase is Phase.PRE_CHECK:
+        return tuple((hook, None) for hook in spec.checks)
+    names = {Phase.SMOKE: spec.smoke, Phase.VERIFY: spec.verify}.get(attempt.phase, ())
+    return tuple((hook, service) for hook in names for service in attempt.members)
+
+
 def _run_of(turn: Turn, hook: str, service: str | None) -> HookRun:
-    tries = _tries(turn, hook, service)
-    phase = turn.attempt.phase.value.lower()
-    parts = [turn.release.key.name, str(turn.attempt.number), phase, _key(hook, service), str(tries)]
     seen = None if service is None else turn.seen.member(service)
     member = None if service is None else turn.attempt.members[service]
     slot = None
     if seen is not None and seen.service is not None and member is not None:
         slot = seen.service.spec.colors[member.candidate]
     return HookRun(
-        run_id=".".join(parts),
+        run_id=run_id(turn.release.key.name, turn.attempt, turn.memo, hook, service),
         hook=hook,
         release=turn.release.key.name,
         attempt=turn.attempt.number,

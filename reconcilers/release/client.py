@@ -1,0 +1,148 @@
+"""What a release asks of the outside, and how the answers are read."""
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+from crds.service import Health
+from reconcilers.contract import PermanentError, TransientError
+from reconcilers.counters import CountedNode
+from reconcilers.hook_runs import HookResult, HookRun
+from reconcilers.release.model import Answers, Probe, Room, Site, Well
+from reconcilers.servers import Node, NodeDown
+from reconcilers.transports.http_probe import HttpAnswer
+from reconcilers.transports.proxmox import NOTHING, ApiPath, Json
+
+_OK: Final = 200
+
+
+class Balancers(Protocol):
+    """HAProxy: counters each second, everything before a release."""
+
+    async def count(self, endpoint: str, backend: str) -> tuple[CountedNode | NodeDown, ...]: ...
+    async def look(self, endpoint: str, backend: str) -> tuple[Node | NodeDown, ...]: ...
+
+
+class Proxmox(Protocol):
+    """A cluster, to read only."""
+
+    async def read(self, path: ApiPath, params: Mapping[str, str] = NOTHING) -> Json: ...
+
+
+class Prober(Protocol):
+    """Health endpoints."""
+
+    async def get(self, host: str, port: int, path: str) -> HttpAnswer: ...
+
+
+class Hooks(Protocol):
+    """Programs of the settings."""
+
+    @property
+    def known(self) -> Mapping[str, bool]:
+        """Each hook of the settings, True if it may simply be run again."""
+        ...
+
+    async def start(self, run: HookRun) -> str: ...
+    async def look(self, run_id: str) -> HookResult | None: ...
+    async def stop(self, run_id: str) -> None: ...
+
+
+class ResponseLog(Protocol):
+    """Response times out of HAProxy's log."""
+
+    def answers(
+        self, endpoint: str, backend: str, server: str, limits_ms: tuple[float, ...]
+    ) -> Answers | None:
+        """Return what was told of one server so far; None where no log tells."""
+        ...
+
+
+class Reports:
+    """Stories of attempts as files in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def has(self, name: str) -> bool:
+        """Whether the report is there."""
+        return await asyncio.to_thread((self._folder / name).exists)
+
+    async def write(self, name: str, text: str) -> None:
+        """Write it whole; TransientError if that cannot be."""
+        try:
+            await asyncio.to_thread(self._write, name, text)
+        except OSError as exc:
+            raise TransientError(f"cannot write the report {self._folder / name}: {exc.strerror}") from exc
+
+    def _write(self, name: str, text: str) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        draft = self._folder / f".{name}.draft"
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(self._folder / name)
+
+
+async def read_site(cluster: Proxmox, places: Iterable[tuple[str, str]]) -> Site:
+    """Ask a cluster what it has; *places* are nodes and storages of templates. Never raises."""
+    try:
+        rows = _rows(await cluster.read(("cluster", "resources")))
+        templates = set[tuple[str, str]]()
+        for node, storage in sorted(set(places)):
+            path = ("nodes", node, "storage", storage, "content")
+            listed = _rows(await cluster.read(path, {"content": "vztmpl"}))
+            templates |= {(node, str(row["volid"])) for row in listed if "volid" in row}
+    except (TransientError, PermanentError) as exc:
+        return Site(unseen=str(exc))
+    return Site(
+        rooms={str(row.get("node")): _room(row) for row in rows if row.get("type") == "node"},
+        storage_free={
+            (str(row.get("node")), str(row.get("storage"))): _number(row, "maxdisk") - _number(row, "disk")
+            for row in rows
+            if row.get("type") == "storage"
+        },
+        templates=frozenset(templates),
+        guests={
+            _number(row, "vmid"): str(row.get("name", "nameless"))
+            for row in rows
+            if row.get("type") in {"lxc", "qemu"}
+        },
+    )
+
+
+def _room(row: Mapping[str, Json]) -> Room:
+    free = _number(row, "maxmem") - _number(row, "mem")
+    return Room(str(row.get("node")), is_online=row.get("status") == "online", memory_free=free)
+
+
+def _rows(answer: Json) -> list[Mapping[str, Json]]:
+    if not isinstance(answer, list):
+        raise TransientError(f"a list was expected, not {str(answer)[:60]!r}")
+    return [row for row in answer if isinstance(row, dict)]
+
+
+def _number(row: Mapping[str, Json], name: str) -> int:
+    value = row.get(name)
+    return int(value) if isinstance(value, int | float) else 0
+
+
+async def probe(prober: Prober, address: str, port: int, health: Health, version: str) -> Probe:
+    """Ask a health endpoint and compare its answer. Never raises."""
+    try:
+        answer = await prober.get(address, port, health.path)
+    except TransientError as exc:
+        return Probe(Well.SILENT, str(exc))
+    where = f"{address}:{port}{health.path}"
+    if answer.status != _OK:
+        return Probe(Well.NO, f"{where} answers {answer.status}")
+    try:
+        found = json.loads(answer.body)
+    except ValueError:
+        return Probe(Well.NO, f"{where} answers no JSON")
+    if not isinstance(found, dict):
+        return Probe(Well.NO, f"{where} answers no JSON object")
+    for name, wanted in {**health.expect, "version": version}.items():
+        if str(found.get(name)) != wanted:
+            return Probe(Well.NO, f"{where} says {name} {str(found.get(name))[:60]!r}, not {wanted!r}")
+    return Probe(Well.YES, f"{where} is well, {version}")

@@ -1,0 +1,244 @@
+"""Looks at what the phase of a release needs to know. Never raises: no answer is a fact, too."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final, cast
+
+from crds.balancer import TrafficSplitSpec
+from crds.container import ContainerSpec
+from crds.meta import Key
+from crds.release import Attempt, Member, Phase, ReleaseMemo, ReleaseSpec, ReleaseStatus
+from crds.service import VERSION, Color, ServiceSpec, container_key, split_key
+from reconcilers.contract import PermanentError, Resource, TransientError, View
+from reconcilers.counters import CountedNode
+from reconcilers.hook_runs import HookResult, HookState
+from reconcilers.release.client import (
+    Balancers,
+    Hooks,
+    Prober,
+    Proxmox,
+    Reports,
+    ResponseLog,
+    probe,
+    read_site,
+)
+from reconcilers.release.model import Answers, Freeze, Preflight, Probe, SeenMember, SeenRelease, Site
+from reconcilers.release.phases import ENDED, PROMOTED, WATCHED
+from reconcilers.release.preparation import hooks_of, run_id
+from reconcilers.release.report import report_name
+from reconcilers.release.supervision import rule_of
+from reconcilers.servers import Node, NodeDown
+
+_COUNTED: Final = WATCHED | {Phase.PRE_CHECK, Phase.DEPLOY_CANDIDATE}
+_CANDIDATES: Final = WATCHED | {Phase.HEALTH_CHECK}
+_STABLES: Final = PROMOTED | {Phase.PRE_CHECK}
+#: How long after its end an attempt is still looked after.
+_AFTER: Final = timedelta(seconds=90)
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """All that a release looks at. *clusters* are by the name of their endpoint."""
+
+    balancers: Balancers
+    clusters: Mapping[str, Proxmox]
+    prober: Prober
+    hooks: Hooks
+    responses: ResponseLog
+    reports: Reports
+
+
+async def observe_release(
+    outside: Outside,
+    release: Resource[ReleaseSpec],
+    view: View,
+    *,
+    process: str,
+    monotonic: float,
+    now: datetime,
+) -> SeenRelease:
+    """Read the store, and outside only what the attempt's phase asks for."""
+    status = release.status if isinstance(release.status, ReleaseStatus) else ReleaseStatus()
+    attempt = status.attempt
+    names = dict.fromkeys((*release.spec.services, *(attempt.members if attempt is not None else ())))
+    hooks = await _hooks(outside.hooks, release, attempt)
+    async with asyncio.TaskGroup() as tasks:
+        members = [
+            tasks.create_task(_member(outside, release, attempt, _stored(view, name), now)) for name in names
+        ]
+        preflight = tasks.create_task(_preflight(outside, attempt, view, hooks))
+        has_report = tasks.create_task(_has_report(outside.reports, release, attempt))
+    return SeenRelease(
+        process=process,
+        monotonic=monotonic,
+        members=tuple(each.result() for each in members),
+        hooks=hooks,
+        known_hooks=outside.hooks.known,
+        intents=view.intents(release.key),
+        preflight=preflight.result(),
+        freeze=_freeze(view.value("freeze")),
+        has_report=has_report.result(),
+    )
+
+
+def _stored(view: View, name: str) -> SeenMember:
+    service, split = view.get(Key("Service", name)), view.get(split_key(name))
+    containers = {color: view.get(container_key(name, color)) for color in Color}
+    return SeenMember(
+        name=name,
+        service=cast("Resource[ServiceSpec]", service)
+        if service is not None and isinstance(service.spec, ServiceSpec)
+        else None,
+        containers={
+            color: cast("Resource[ContainerSpec]", found)
+            for color, found in containers.items()
+            if found is not None and isinstance(found.spec, ContainerSpec)
+        },
+        split=cast("Resource[TrafficSplitSpec]", split)
+        if split is not None and isinstance(split.spec, TrafficSplitSpec)
+        else None,
+    )
+
+
+async def _member(
+    outside: Outside, release: Resource[ReleaseSpec], attempt: Attempt | None, seen: SeenMember, now: datetime
+) -> SeenMember:
+    member = attempt.members.get(seen.name) if attempt is not None else None
+    if attempt is None or member is None or seen.service is None:
+        return seen
+    counts = attempt.phase in _COUNTED or _is_fresh(attempt, now)
+    asks = _asked(attempt, member)
+    async with asyncio.TaskGroup() as tasks:
+        counting = tasks.create_task(_counted(outside.balancers, seen.service.spec)) if counts else None
+        probing = {color: tasks.create_task(_probed(outside.prober, seen, attempt, color)) for color in asks}
+    return replace(
+        seen,
+        counted=counting.result() if counting is not None else None,
+        probes={color: found for color, task in probing.items() if (found := task.result()) is not None},
+        answered=_answered(outside.responses, release.spec, attempt, seen.service.spec),
+    )
+
+
+def _is_fresh(attempt: Attempt, now: datetime) -> bool:
+    return (
+        attempt.phase is Phase.ROLLED_BACK
+        and attempt.ended_at is not None
+        and now - attempt.ended_at < _AFTER
+    )
+
+
+def _asked(attempt: Attempt, member: Member) -> tuple[Color, ...]:
+    """Return the colours whose health endpoints are asked in this phase."""
+    colors = []
+    if attempt.phase in _CANDIDATES:
+        colors.append(member.candidate)
+    if attempt.phase in _STABLES and member.stable is not None:
+        colors.append(member.stable)
+    return tuple(colors)
+
+
+async def _counted(balancers: Balancers, spec: ServiceSpec) -> tuple[CountedNode | NodeDown, ...] | None:
+    if spec.backend is None:
+        return None
+    try:
+        return await balancers.count(spec.backend.endpoint, spec.backend.name)
+    except (TransientError, PermanentError):
+        return None
+
+
+async def _probed(prober: Prober, seen: SeenMember, attempt: Attempt, color: Color) -> Probe | None:
+    member, service = attempt.members[seen.name], seen.service
+    if service is None:
+        return None
+    version: str | None = attempt.version
+    if color is not member.candidate:
+        child = seen.containers.get(color)
+        version = child.annotations.get(VERSION) if child is not None else member.stable_version
+    slot = service.spec.colors[color]
+    address = slot.address.partition("/")[0]
+    return await probe(prober, address, slot.port, service.spec.health, version or "unknown")
+
+
+def _answered(
+    log: ResponseLog, spec: ReleaseSpec, attempt: Attempt, service: ServiceSpec
+) -> Mapping[Color, Answers]:
+    if service.backend is None or attempt.phase not in WATCHED:
+        return {}
+    limits = tuple(each.limit_ms for each in rule_of(spec, 1).slow_limits)
+    found = {
+        color: log.answers(service.backend.endpoint, service.backend.name, service.server_name(color), limits)
+        for color in Color
+    }
+    return {color: answers for color, answers in found.items() if answers is not None}
+
+
+async def _hooks(
+    hooks: Hooks, release: Resource[ReleaseSpec], attempt: Attempt | None
+) -> Mapping[str, HookResult]:
+    """Look at the runs of the attempt's phase; once it has ended at none."""
+    if attempt is None or attempt.phase in ENDED:
+        return {}
+    memo = release.memo
+    if not isinstance(memo, ReleaseMemo) or memo.attempt != attempt.number:
+        memo = ReleaseMemo(attempt=attempt.number)
+    found = {}
+    for hook, service in hooks_of(release.spec, attempt):
+        name = run_id(release.key.name, attempt, memo, hook, service)
+        result = await hooks.look(name)
+        if result is not None:
+            found[name] = result
+    return found
+
+
+async def _preflight(
+    outside: Outside, attempt: Attempt | None, view: View, hooks: Mapping[str, HookResult]
+) -> Preflight | None:
+    is_busy = any(run.state is HookState.RUNNING for run in hooks.values())
+    if attempt is None or attempt.phase is not Phase.PRE_CHECK or is_busy:
+        return None
+    places: dict[str, list[tuple[str, str]]] = {}
+    stored = [_stored(view, name) for name in attempt.members]
+    specs = {seen.name: seen.service.spec for seen in stored if seen.service is not None}
+    for name, spec in specs.items():
+        slot = spec.colors[attempt.members[name].candidate]
+        storage = spec.container.template.partition(":")[0]
+        places.setdefault(spec.container.endpoint, []).append((slot.node, storage))
+    async with asyncio.TaskGroup() as tasks:
+        sites = {name: tasks.create_task(_site(outside, name, where)) for name, where in places.items()}
+        nodes = {name: tasks.create_task(_looked(outside.balancers, spec)) for name, spec in specs.items()}
+    return Preflight(
+        sites={name: task.result() for name, task in sites.items()},
+        balancers={name: task.result() for name, task in nodes.items()},
+    )
+
+
+async def _site(outside: Outside, endpoint: str, places: list[tuple[str, str]]) -> Site:
+    cluster = outside.clusters.get(endpoint)
+    if cluster is None:
+        return Site(unseen=f"the settings have no Proxmox endpoint {endpoint}")
+    return await read_site(cluster, places)
+
+
+async def _looked(balancers: Balancers, spec: ServiceSpec) -> tuple[Node | NodeDown, ...]:
+    if spec.backend is None:
+        return ()
+    try:
+        return await balancers.look(spec.backend.endpoint, spec.backend.name)
+    except (TransientError, PermanentError):
+        return ()
+
+
+async def _has_report(reports: Reports, release: Resource[ReleaseSpec], attempt: Attempt | None) -> bool:
+    if attempt is None or attempt.phase not in {Phase.ROLLED_BACK, Phase.FAILED}:
+        return False
+    return await reports.has(report_name(release.key.name, attempt.number))
+
+
+def _freeze(text: str | None) -> Freeze | None:
+    if not text:
+        return None
+    found = json.loads(text)
+    return Freeze(datetime.fromisoformat(found["until"]), str(found["reason"]), str(found["actor"]))
