@@ -41,6 +41,7 @@ from daemon.store.store import Store, WriterThread
 from daemon.web.console import Console
 from daemon.web.liveness import listen_tcp
 from daemon.web.server import Api, serving
+from daemon.web.wishes import Wishes
 from metrics.engine import EngineMetrics
 from metrics.traffic import TrafficMetrics
 from reconcilers.balancer.reconciler import BalancerReconciler
@@ -152,7 +153,9 @@ def build_daemon(settings: Settings, store: Store, transports: Transports) -> Da
     feed = Feed(source, store, clock, random, metrics)
     heartbeat = Heartbeat(clock, controller, metrics, notifier.alive)
     console = Console(store, controller, feed, clock, version=VERSION, systems=systems, mode=settings.mode)
-    api = Api(console, store, registry, lambda: None if console.is_ready else "the directory is not read yet")
+    wishes = Wishes(store, controller, clock)
+    unready = "the directory is not read yet"
+    api = Api(console, wishes, store, registry, lambda: None if console.is_ready else unready)
     return Daemon(clock, controller, source, feed, heartbeat, api, metrics, notifier)
 
 

@@ -6,7 +6,7 @@ from crds.meta import API_VERSION, canonical
 from daemon.engine.passes import Look
 from daemon.sources.snapshot import Problem
 from daemon.store.operations import Event, Suspend
-from reconcilers.contract import AnyResource, Plan, Step
+from reconcilers.contract import AnyResource, Plan, Request, Step
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 Object = dict[str, Json]
@@ -47,9 +47,11 @@ def object_answer(
             "createdAt": instant(resource.created_at),
             "orphanedSince": instant(resource.orphaned_since),
             "suspended": _suspension(suspension),
+            "requests": [_request(request) for request in resource.requests],
         },
         "spec": canonical(resource.spec),
         "status": status,
+        "memo": canonical(resource.memo) if resource.memo is not None else None,
         "children": [str(child.key) for child in children],
     }
 
@@ -58,6 +60,19 @@ def _suspension(found: Suspend | None) -> Object | None:
     if found is None:
         return None
     return {"until": instant(found.until), "reason": found.reason, "actor": found.actor}
+
+
+def _request(asked: Request) -> Object:
+    return {
+        "id": asked.id,
+        "verb": asked.verb,
+        "actor": asked.actor,
+        "at": instant(asked.at),
+        "reason": asked.reason,
+        "arguments": dict(asked.arguments),
+        "accepted": asked.accepted,
+        "answer": asked.answer,
+    }
 
 
 def event_answer(event: Event) -> Object:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
+from crds.freeze import FREEZE, freeze_at
 from crds.meta import ConditionType, Key, Mode, Truth
 from daemon.engine.controller import Controller
 from daemon.engine.feed import Feed
@@ -68,7 +69,14 @@ class Console:
             "endpoints": [self._endpoint(name) for name in sorted(self._systems)],
             "queueDepth": self._controller.queue_depth(),
             "commits": self._store.commits,
+            "freeze": self._freeze(),
         }
+
+    def _freeze(self) -> Object | None:
+        found = freeze_at(self._store.state.value(FREEZE), self._clock.now())
+        if found is None:
+            return None
+        return {"until": instant(found.until), "reason": found.reason, "actor": found.actor}
 
     def _endpoint(self, name: str) -> Object:
         up, breaker = self._controller.is_endpoint_up(name), self._controller.breaker_is_open(name)

@@ -20,6 +20,7 @@ from crds.container import ContainerSpec
 from crds.meta import Key, Mode
 from daemon.engine.controller import Controller
 from daemon.engine.feed import Feed
+from daemon.engine.passes import AnyReconciler
 from daemon.ports import SystemClock, SystemRandom
 from daemon.sources.snapshot import Snapshot
 from daemon.store.database import Database
@@ -28,6 +29,7 @@ from daemon.store.store import Store, WriterThread
 from daemon.web.console import Console
 from daemon.web.liveness import LivenessDoor, listen_tcp
 from daemon.web.server import Api, serving
+from daemon.web.wishes import Wishes
 from metrics.engine import EngineMetrics
 from tests.builders import START, a_container_spec
 from tests.unit.engine.test_controller import Knobs
@@ -67,7 +69,7 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def a_daemon(folder: Path) -> AsyncIterator[Running]:
+async def a_daemon(folder: Path, **kinds: AnyReconciler) -> AsyncIterator[Running]:
     store, clock, registry = (
         Store(Database(folder / "state.db"), WriterThread()),
         SystemClock(),
@@ -75,13 +77,15 @@ async def a_daemon(folder: Path) -> AsyncIterator[Running]:
     )
     metrics = EngineMetrics(registry, version="test", kinds=["Container"], systems={"pve": "proxmox"})
     knobs = Knobs()
-    controller = Controller(store, {"Container": knobs}, clock, SystemRandom(), metrics, mode=Mode.ENFORCE)
+    reconcilers = {"Container": knobs, **kinds}
+    controller = Controller(store, reconcilers, clock, SystemRandom(), metrics, mode=Mode.ENFORCE)
     source = OneSnapshot()
     feed = Feed(source, store, clock, SystemRandom(), metrics)
     console = Console(
         store, controller, feed, clock, version="1", systems={"pve": "proxmox"}, mode=Mode.ENFORCE
     )
-    api = Api(console, store, registry, lambda: None if console.is_ready else "not read yet")
+    wishes = Wishes(store, controller, clock)
+    api = Api(console, wishes, store, registry, lambda: None if console.is_ready else "not read yet")
     listener = listen_tcp("127.0.0.1:0")
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     path = folder / "run" / "api.sock"

@@ -61,7 +61,10 @@ async def test_a_page_of_another_site_cannot_make_us_look_at_everything(tmp_path
         assert running.knobs.looks == []
 
 
-@pytest.mark.parametrize("path", ["mode", "reconcile", "suspend", "resume"])
+WISHES = ["release/psa-suite/rollback", "traffic", "traffic/clear", "freeze", "thaw"]
+
+
+@pytest.mark.parametrize("path", ["mode", "reconcile", "suspend", "resume", *WISHES])
 async def test_no_change_comes_in_through_tcp(tmp_path: Path, path: str) -> None:
     async with (
         a_daemon(tmp_path) as running,
@@ -112,8 +115,11 @@ async def test_who_may_open_the_socket_operates_but_only_root_and_we_set_the_mod
         assert (status, told["error"]["code"]) == (403, "NotAdmin")
         status, _ = await asyncio.to_thread(ask_as, OTHER, running.socket, "suspend", body)
         assert status == 200
-        audited = [(event.reason, event.actor) for event in running.store.events(KEY) if event.actor]
-        assert audited == [("Suspended", f"uid {OTHER}")]
+        frozen = json.dumps({"until": "2099-01-01T00:00:00Z", "reason": "work"})
+        status, _ = await asyncio.to_thread(ask_as, OTHER, running.socket, "freeze", frozen)
+        assert status == 200
+        audited = [(event.reason, event.actor) for event in running.store.events(None) if event.actor]
+        assert audited == [("Suspended", f"uid {OTHER}"), ("Frozen", f"uid {OTHER}")]
 
 
 @pytest.mark.parametrize(
