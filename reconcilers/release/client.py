@@ -60,7 +60,14 @@ class ResponseLog(Protocol):
         ...
 
 
-class Reports:
+class Reports(Protocol):
+    """Where stories of attempts are kept."""
+
+    async def has(self, name: str) -> bool: ...
+    async def write(self, name: str, text: str) -> None: ...
+
+
+class ReportFolder:
     """Stories of attempts as files in one folder."""
 
     def __init__(self, folder: Path) -> None:

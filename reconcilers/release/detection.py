@@ -24,9 +24,9 @@ from reconcilers.release.sequential import (
 
 #: With equal rates, errors would lie on the candidate this unevenly once in a hundred alarms (research §3.5).
 _CANDIDATE_ONLY: Final = 0.01
-#: Stable is bad as well: so many errors come once in a thousand times at the limit, and at least 3.
-_STABLE_BAD: Final = 0.001
-_STABLE_BAD_ERRORS: Final = 3
+#: Stable is bad as well: so many errors, at least 2, come once in a hundred times at the limit.
+_STABLE_BAD: Final = 0.01
+_STABLE_BAD_ERRORS: Final = 2
 #: A common cause has become the candidate's alone at this evidence: 1 % in 1 000 ticks.
 _APART: Final = 1e5
 _PATIENCE_S: Final = (30.0, 600.0)
@@ -286,7 +286,7 @@ def _common(
     late = detector.late
     if delta.requests:
         late = late_step(test.grid, late, delta.errors / spread, (delta.requests - delta.errors) / spread)
-    is_bad = mean(late) >= test.needed_late
+    is_bad = mean(late) >= test.needed
     quiet_s = 0.0 if is_bad else alarm.quiet_s + (elapsed_s if delta.requests else 0.0)
     if quiet_s >= alarm.patience_s:
         return None

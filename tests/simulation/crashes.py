@@ -49,6 +49,9 @@ class Machine:
     database: Database = field(default_factory=lambda: Database(":memory:"))
     seed: int = 1
 
+    async def beside(self) -> None:
+        """Do, while a process runs, what the world does meanwhile; ended with it."""
+
     async def run(
         self, operations: tuple[Operation, ...], killer: Killer, seconds: float | None = None
     ) -> State | None:
@@ -64,9 +67,11 @@ class Machine:
             await store.commit(operations)
             async with asyncio.TaskGroup() as group:
                 running = group.create_task(controller.run())
+                world = group.create_task(self.beside())
                 await (_wait_quiet(store, killer) if seconds is None else asyncio.sleep(seconds))
                 controller.drain()
                 await running
+                world.cancel()
         except* Killed:
             killed = True
         return None if killed else store.state

@@ -1,0 +1,254 @@
+"""A platform with releases in virtual time: users behind HAProxy, applications, hooks, reports."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from crds.meta import Key
+from crds.release import ReleaseSpec
+from crds.service import ServiceSpec
+from daemon.engine.passes import AnyReconciler
+from daemon.store.operations import Apply
+from lab.pve.cluster import PveCluster
+from reconcilers.contract import TransientError
+from reconcilers.hook_runs import HookResult, HookRun, HookState
+from reconcilers.release.model import Answers
+from reconcilers.release.observe import Outside
+from reconcilers.release.reconciler import ReleaseReconciler
+from reconcilers.transports.http_probe import HttpAnswer
+from tests.builders import START
+from tests.fakes.haproxy import FakeBackend, FakeHaproxy, FakeServer
+from tests.simulation.crashes import Machine
+from tests.simulation.ports import VirtualClock
+from tests.simulation.world import World, a_world
+
+RELEASE: Final = Key("Release", "psa-suite")
+
+
+def service_spec(number: int = 0, **fields: object) -> ServiceSpec:
+    """Return the *number*-th service; the first one is the entry."""
+    first = number == 0
+    blue, green = f"10.0.20.{10 + number}/24", f"10.0.20.{110 + number}/24"
+    return ServiceSpec.model_validate(
+        {
+            **({"backend": {"endpoint": "edge", "name": "api_backend"}} if first else {}),
+            "health": {"expect": {"status": "healthy"}},
+            "container": {
+                "endpoint": "pve",
+                "template": f"local:vztmpl/{service_name(number)}_{{version}}_amd64.tar.zst",
+                "cores": 2,
+                "memory": "4Gi",
+                "disk": "10Gi",
+                "network": {"bridge": "vmbr1", "vlan": 20, "gateway": "10.0.20.1"},
+            },
+            "colors": {
+                "blue": {"ctid": 100 + number, "node": "pve1", "address": blue, "port": 3000},
+                "green": {"ctid": 1100 + number, "node": "pve2", "address": green, "port": 3001},
+            },
+            "initial": {"color": "blue", "version": "1.0.0"},
+            **fields,
+        }
+    )
+
+
+def service_name(number: int) -> str:
+    return ("psa-api-gateway", "psa-crm", "psa-tickets")[number]
+
+
+def release_spec(version: str = "1.1.0", services: int = 1, **fields: object) -> ReleaseSpec:
+    """Return a release with short times."""
+    return ReleaseSpec.model_validate(
+        {
+            "version": version,
+            "services": [service_name(number) for number in range(services)],
+            "watch": "30s",
+            "soak": "2m",
+            "minHealthy": "2s",
+            "drain": "5s",
+            "errorRate": {"limit": "1%", "minRequests": 50},
+            **fields,
+        }
+    )
+
+
+def declared(key: Key, spec: ServiceSpec | ReleaseSpec) -> Apply:
+    """Return what a file with that object says."""
+    return Apply(key, key.name.encode().hex()[:32].ljust(32, "0"), spec, START)
+
+
+@dataclass
+class Application:
+    """How a version behaves: share of requests that fail, whether it hangs or says that it is ill."""
+
+    error_rate: float = 0.0
+    hangs: bool = False
+    is_ill: bool = False
+
+
+@dataclass
+class Users:
+    """Requests through HAProxy, each second so many, spread by what HAProxy has."""
+
+    rate: int = 20
+    served: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+    lost: int = 0
+    """Requests that found nobody."""
+
+
+@dataclass
+class ScriptedHooks:
+    """Hooks that pass at once, but for those that are told otherwise."""
+
+    known: Mapping[str, bool] = field(default_factory=lambda: {"unit": True, "smoke": True})
+    outcomes: dict[str, HookState] = field(default_factory=dict)
+    runs: dict[str, HookResult] = field(default_factory=dict)
+    begun: Counter[str] = field(default_factory=Counter)
+
+    async def start(self, run: HookRun) -> str:
+        self.begun[run.run_id] += 1
+        state = self.outcomes.get(run.hook, HookState.PASSED)
+        self.runs[run.run_id] = HookResult(run.hook, state, state.value, seconds=0.1)
+        return run.run_id
+
+    async def look(self, run_id: str) -> HookResult | None:
+        return self.runs.get(run_id)
+
+    async def stop(self, run_id: str) -> None:
+        self.runs.pop(run_id, None)
+
+
+@dataclass
+class ReleaseWorld:
+    """All that outlives the daemon."""
+
+    world: World
+    hooks: ScriptedHooks = field(default_factory=ScriptedHooks)
+    users: Users = field(default_factory=Users)
+    versions: dict[str, Application] = field(default_factory=dict)
+    reports: dict[str, str] = field(default_factory=dict)
+    runs: int = 0
+
+    @property
+    def cluster(self) -> PveCluster:
+        return self.world.cluster
+
+    @property
+    def haproxy(self) -> FakeHaproxy:
+        return self.world.haproxy
+
+    def reconcilers(self) -> Mapping[str, AnyReconciler]:
+        """Return what a new process would have."""
+        self.runs += 1
+        loop = asyncio.get_running_loop()
+        outside = Outside(
+            balancers=self.haproxy,
+            clusters={"pve": self.world.proxmox},
+            prober=self,
+            hooks=self.hooks,
+            responses=self,
+            reports=self,
+        )
+        release = ReleaseReconciler(
+            outside, process=f"run {self.runs}", monotonic=loop.time, now=VirtualClock().now
+        )
+        return {**self.world.reconcilers(), "Release": release}
+
+    async def get(self, host: str, port: int, path: str) -> HttpAnswer:
+        """Answer as the container behind the address would."""
+        await asyncio.sleep(0.002)
+        version = self.version_at(host)
+        if version is None:
+            raise TransientError(f"http://{host}:{port}{path}: connection refused")
+        application = self.versions.get(version, Application())
+        if application.hangs:
+            await asyncio.sleep(1.0)
+            raise TransientError(f"http://{host}:{port}{path}: no answer within 1 s")
+        status = "unhealthy" if application.is_ill else "healthy"
+        body = json.dumps({"status": status, "version": version}).encode()
+        return HttpAnswer(503 if application.is_ill else 200, body)
+
+    def version_at(self, host: str) -> str | None:
+        """Return the version that serves at an address, None if nothing does."""
+        for found in self.cluster.running():
+            container = self.cluster.container(found.vmid)
+            if container is not None and f"ip={host}/" in container.config.get("net0", ""):
+                return found.ostemplate.rpartition("_amd64")[0].rpartition("_")[2]
+        return None
+
+    def answers(
+        self, endpoint: str, backend: str, server: str, limits_ms: tuple[float, ...]
+    ) -> Answers | None:
+        """No log tells of response times here."""
+        return None
+
+    async def has(self, name: str) -> bool:
+        return name in self.reports
+
+    async def write(self, name: str, text: str) -> None:
+        self.reports[name] = text
+
+    async def drive(self) -> None:
+        """Let users come, for ever."""
+        while True:
+            await asyncio.sleep(1)
+            self._second()
+
+    def _second(self) -> None:
+        for number, node in enumerate(self.haproxy.nodes):
+            for backend, server in node.configured():
+                server.is_alive = self._is_alive(server.address)
+                if self.users.rate:
+                    self._serve(number, backend.name)
+
+    def _is_alive(self, address: str) -> bool:
+        version = self.version_at(address.partition(":")[0])
+        return version is not None and not self.versions.get(version, Application()).is_ill
+
+    def _serve(self, number: int, backend: str) -> None:
+        """Spread one second's requests by weight over the servers that HAProxy would use."""
+        node = self.haproxy.nodes[number]
+        addresses = {each.name: each.address for found, each in node.configured() if found.name == backend}
+        shares = {
+            name: server.share
+            for (found, name), server in node.state.items()
+            if found == backend and server.takes_traffic
+        }
+        whole = sum(shares.values())
+        if not whole:
+            self.users.lost += self.users.rate
+            return
+        for name, share in shares.items():
+            requests = self.users.rate * share // whole
+            version = self.version_at(addresses[name].partition(":")[0])
+            application = self.versions.get(version or "", Application())
+            failed = requests if version is None else round(requests * application.error_rate)
+            self.users.served[version or "nobody"] += requests
+            self.users.failed[version or "nobody"] += failed
+            self.haproxy.serve(name, requests, number=number, errors_5xx=failed)
+
+
+def an_edge() -> FakeHaproxy:
+    """Return the balancer of the first service; nothing serves behind it yet."""
+    servers = [
+        FakeServer("blue", "10.0.20.10:3000", is_alive=False),
+        FakeServer("green", "10.0.20.110:3001", is_alive=False),
+    ]
+    return FakeHaproxy(FakeBackend("api_backend", servers))
+
+
+class ReleaseMachine(Machine):
+    """A machine with a platform that has releases."""
+
+    def __init__(self) -> None:
+        self.world = ReleaseWorld(a_world(an_edge()))
+        for number in range(3):
+            for version in ("1.0.0", "1.1.0", "1.2.0", "1.3.0"):
+                self.world.cluster.add_template("local", f"{service_name(number)}_{version}_amd64.tar.zst")
+        super().__init__(self.world.reconcilers)
+
+    async def beside(self) -> None:
+        await self.world.drive()

@@ -1,0 +1,96 @@
+"""Releases from file to end in virtual time: a good one stays, a bad one goes back, whatever the colour."""
+
+import pytest
+
+from crds.meta import Key
+from crds.release import Phase, ReleaseStatus
+from crds.service import VERSION
+from daemon.store.state import State
+from tests.simulation.crashes import Killer
+from tests.simulation.release_world import (
+    RELEASE,
+    Application,
+    ReleaseMachine,
+    declared,
+    release_spec,
+    service_name,
+    service_spec,
+)
+
+pytestmark = [pytest.mark.looptime(end=10**9), pytest.mark.timeout(120)]
+
+GATEWAY = Key("Service", "psa-api-gateway")
+
+
+async def settled(machine: ReleaseMachine, *specs: object) -> State:
+    operations = tuple(
+        declared(RELEASE if hasattr(spec, "services") else GATEWAY, spec)  # type: ignore[arg-type]
+        for spec in specs
+    )
+    state = await machine.run(operations, Killer())
+    assert state is not None
+    return state
+
+
+def status_of(state: State) -> ReleaseStatus:
+    status = state.objects[RELEASE].status
+    assert isinstance(status, ReleaseStatus)
+    return status
+
+
+def phase_of(state: State) -> tuple[Phase, str | None]:
+    attempt = status_of(state).attempt
+    assert attempt is not None
+    return attempt.phase, attempt.reason
+
+
+def weights(machine: ReleaseMachine) -> dict[str, int]:
+    node = machine.world.haproxy.nodes[0]
+    return {name: server.share for (_, name), server in node.state.items()}
+
+
+async def test_a_good_version_goes_live_and_a_bad_one_goes_back_from_either_colour() -> None:
+    machine = ReleaseMachine()
+    await settled(machine, service_spec())
+    state = await settled(machine, release_spec("1.1.0"))
+    assert phase_of(state) == (Phase.COMPLETED, None)
+    assert weights(machine) == {"blue": 0, "green": 100}
+    machine.world.versions["1.2.0"] = Application(error_rate=0.1)
+    state = await settled(machine, release_spec("1.2.0"))
+    assert phase_of(state) == (Phase.ROLLED_BACK, "ErrorRate")
+    assert weights(machine) == {"blue": 0, "green": 100}
+    state = await settled(machine, release_spec("1.3.0"))
+    assert phase_of(state) == (Phase.COMPLETED, None)
+    assert weights(machine) == {"blue": 100, "green": 0}
+    machine.world.versions["1.2.0"] = Application()
+    state = await settled(machine, release_spec("1.2.0"))
+    assert phase_of(state) == (Phase.COMPLETED, None), "another version lifts nothing of the first one's"
+
+
+async def test_no_user_is_lost_and_nobody_sees_more_than_the_bad_version_served() -> None:
+    machine = ReleaseMachine()
+    await settled(machine, service_spec())
+    users = machine.world.users
+    users.lost = 0
+    machine.world.versions["1.1.0"] = Application(error_rate=0.5)
+    await settled(machine, release_spec("1.1.0"))
+    assert users.lost == 0
+    assert machine.world.haproxy.blackouts == []
+    assert users.failed["1.0.0"] == 0
+    assert users.served["1.1.0"] <= 40
+
+
+async def test_all_services_of_a_set_switch_together() -> None:
+    machine = ReleaseMachine()
+    operations = [declared(Key("Service", service_name(n)), service_spec(n)) for n in range(3)]
+    assert await machine.run(tuple(operations), Killer()) is not None
+    state = await machine.run((declared(RELEASE, release_spec("1.1.0", services=3)),), Killer())
+    assert state is not None
+    assert phase_of(state) == (Phase.COMPLETED, None)
+    live = {
+        name: state.objects[Key("Service", name)].status.live  # type: ignore[union-attr]
+        for name in map(service_name, range(3))
+    }
+    assert set(live.values()) == {"green"}
+    versions = [state.objects[Key("Container", f"{name}-green")].annotations[VERSION] for name in live]
+    assert versions == ["1.1.0"] * 3
