@@ -17,6 +17,7 @@ from lab.hook_fault_command import clear_hooks, hook
 from lab.layout import Lab
 from lab.processes import send
 from lab.pve.faults import Fault
+from lab.pve_fault_commands import node, storage
 from lab.slots import read_services
 from lab.start import start_haproxy
 from lab.wiring import haproxy_of
@@ -85,7 +86,7 @@ def clear(lab: Lab, number: int | None) -> None:
     clear_hooks(lab)
 
 
-for command in (app, database, hook):
+for command in (app, database, hook, node, storage):
     fault.add_command(command)
 
 

@@ -53,12 +53,16 @@ def status_of(lab: Lab) -> dict[str, object]:
         },
         "sites": sites,
         "colors": colors_of(lab, sites),
-        "faults": {
-            "app": _list(counts.get("faults")),
-            "database": _mapping(counts.get("database")),
-            "proxmox": _list(_asked(lab, "pve", "/state").get("faults")),
-            "hooks": troubles_of(lab),
-        },
+        "faults": _faults_of(lab, counts),
+    }
+
+
+def _faults_of(lab: Lab, counts: Mapping[str, object]) -> Mapping[str, object]:
+    return {
+        "app": _list(counts.get("faults")),
+        "database": _mapping(counts.get("database")),
+        "proxmox": _list(_asked(lab, "pve", "/state").get("faults")),
+        "hooks": troubles_of(lab),
     }
 
 
@@ -88,7 +92,7 @@ def status_table(status: Mapping[str, object]) -> str:
         state = "" if site["listening"] else f"not listening {site['error'] or ''}"
         lines.append(f"  {name:34}{site['address']!s:22}{answers or state}".rstrip())
     lines += ["", "services", *_colored(_list(status["colors"]))]
-    lines += ["", "faults in force", *(_faults(_mapping(status["faults"])) or ["  none"])]
+    lines += ["", "faults in force", *(_worded(_mapping(status["faults"])) or ["  none"])]
     return "\n".join(lines)
 
 
@@ -106,7 +110,7 @@ def _traffic(nodes: Sequence[Mapping[str, object]]) -> str:
     return f", {' / '.join(words)}" if words else ""
 
 
-def _faults(faults: Mapping[str, object]) -> list[str]:
+def _worded(faults: Mapping[str, object]) -> list[str]:
     lines = [f"  app {text}" for text in _list(faults["app"])]
     if database := _mapping(faults["database"]):
         lines.append(f"  database {', '.join(f'{name} {value}' for name, value in database.items())}")

@@ -80,6 +80,7 @@ def simulator_setup(lab: Lab, documents: tuple[Document, ...]) -> Mapping[str, o
     entries = zip(PRIVILEGES, roles, strict=True)
     volumes = [volume.partition(":vztmpl/") for volume in templates(documents)]
     return {
+        "size": {"cpus": 32, "memory_bytes": 128 << 30, "storage_bytes": 2 << 40},
         "templates": [{"storage": storage, "name": name} for storage, _, name in volumes],
         "bridges": ["vmbr0", "vmbr1", "vmbr2"],
         "users": {USER: ""},

@@ -3,7 +3,7 @@
 from types import MappingProxyType
 from typing import Final
 
-from lab.pve import statd
+from lab.pve import capacity, statd
 from lab.pve.call import Call
 from lab.pve.message import Json, refused_parameters
 from lab.pve.state import Node
@@ -12,8 +12,6 @@ VERSIONS: Final = MappingProxyType({
     "8.4": ("8.4.21", "8.4", "2606ac850d46da29"),
     "9.2": ("9.2.11", "9.2", "14a22df35955d97d"),
 })  # fmt: skip
-USED_DISK_BYTES: Final = 34_221_465_600
-USED_MEMORY_BYTES: Final = 3_565_543_424
 KERNEL: Final = "6.8.12-9-pve"
 SUBDIRS: Final = (
     "config", "pending", "status", "vncproxy", "termproxy", "vncwebsocket", "spiceproxy", "migrate",
@@ -80,7 +78,8 @@ def _node_row(call: Call, node: Node, audited: dict[str, Json]) -> dict[str, Jso
         row |= {"maxcpu": node.cpus, "maxmem": node.memory_bytes, "maxdisk": node.disk_bytes}
         if up:
             uptime = int(call.now - world.started_at)
-            row |= {"cpu": 0.02, "mem": USED_MEMORY_BYTES, "disk": USED_DISK_BYTES, "uptime": uptime}
+            used = capacity.memory_used(world, node)
+            row |= {"cpu": 0.02, "mem": used, "disk": capacity.HOST_DISK_BYTES, "uptime": uptime}
     return row
 
 
@@ -138,7 +137,7 @@ def _storages(call: Call) -> list[Json]:
             "plugintype": storage.type,
             "content": ",".join(storage.content),
             "shared": int(storage.shared),
-            "disk": USED_DISK_BYTES,
+            "disk": storage.total_bytes - capacity.storage_free(world, storage, node),
             "maxdisk": storage.total_bytes,
         }
         for storage in seen
@@ -149,7 +148,7 @@ def _storages(call: Call) -> list[Json]:
 def node_status(call: Call) -> Json:
     node, (full, _, repository) = call.world.nodes[call.node], VERSIONS[call.world.version]
     memory, disk = node.memory_bytes, node.disk_bytes
-    free = memory - USED_MEMORY_BYTES
+    free = capacity.memory_free(call.world, node)
     available: dict[str, Json] = {"available": free} if call.world.major >= 9 else {}  # noqa: PLR2004 - the version
     kernel: dict[str, Json] = {
         "sysname": "Linux",
@@ -167,14 +166,14 @@ def node_status(call: Call) -> Json:
         "wait": 0,
         "idle": 0,
         "loadavg": ["0.20", "0.18", "0.11"],
-        "memory": {"total": memory, "used": USED_MEMORY_BYTES, "free": free} | available,
+        "memory": {"total": memory, "used": memory - free, "free": free} | available,
         "swap": {"total": 0, "used": 0, "free": 0},
         "ksm": {"shared": 0},
         "rootfs": {
             "total": disk,
-            "used": USED_DISK_BYTES,
-            "free": disk - USED_DISK_BYTES,
-            "avail": disk - USED_DISK_BYTES,
+            "used": capacity.HOST_DISK_BYTES,
+            "free": disk - capacity.HOST_DISK_BYTES,
+            "avail": disk - capacity.HOST_DISK_BYTES,
         },
         "cpuinfo": {
             "model": "AMD EPYC",

@@ -3,11 +3,11 @@
 import hashlib
 from typing import Final
 
+from lab.pve import capacity
 from lab.pve.call import Call
 from lab.pve.message import Json, died, refused_parameters
 from lab.pve.state import Storage, Volume
 
-USED_SHARE: Final = 8  # an eighth of every storage is in use
 PATH_TYPES: Final = frozenset({"dir", "btrfs"})
 
 
@@ -47,8 +47,8 @@ def create_storage(call: Call) -> Json:
     return {"storage": name, "type": kind}
 
 
-def _figures(storage: Storage) -> dict[str, Json]:
-    used = storage.total_bytes // USED_SHARE
+def _figures(call: Call, storage: Storage) -> dict[str, Json]:
+    free = capacity.storage_free(call.world, storage, call.node)
     return {
         "type": storage.type,
         "content": ",".join(storage.content),
@@ -56,25 +56,27 @@ def _figures(storage: Storage) -> dict[str, Json]:
         "enabled": 1,
         "active": 1,
         "total": storage.total_bytes,
-        "used": used,
-        "avail": storage.total_bytes - used,
+        "used": storage.total_bytes - free,
+        "avail": free,
     }
 
 
 def node_storages(call: Call) -> Json:
     wanted = set(call.names("content"))
-    return [
-        _figures(storage) | {"storage": storage.name, "used_fraction": 1 / USED_SHARE}
-        for storage in _visible(call)
-        if not wanted or wanted & set(storage.content)
-    ]
+    rows: list[Json] = []
+    for storage in _visible(call):
+        if wanted and not wanted & set(storage.content):
+            continue
+        share = 1 - capacity.storage_free(call.world, storage, call.node) / storage.total_bytes
+        rows.append(_figures(call, storage) | {"storage": storage.name, "used_fraction": share})
+    return rows
 
 
 def storage_status(call: Call) -> Json:
     storage = call.world.storages.get(call.params["storage"])
     if storage is None:
         raise refused_parameters({"storage": "No such storage."})
-    return _figures(storage)
+    return _figures(call, storage)
 
 
 def storage_content(call: Call) -> Json:
@@ -99,4 +101,4 @@ def _volume_row(volume: Volume) -> dict[str, Json]:
     }
     if volume.vmid is None:
         return row
-    return row | {"vmid": volume.vmid, "used": volume.size_bytes // 16, "parent": None}
+    return row | {"vmid": volume.vmid, "used": capacity.volume_used(volume), "parent": None}

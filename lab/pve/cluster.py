@@ -8,7 +8,17 @@ from pydantic import TypeAdapter
 
 from lab.pve import access, dispatch, formats, identity, work
 from lab.pve.access import ROOT
-from lab.pve.faults import Deaf, Fault, Faults, Flock, Lock, NodeDown, NoQuorum
+from lab.pve.faults import (
+    Deaf,
+    Fault,
+    Faults,
+    Flock,
+    Lock,
+    MemoryShort,
+    NodeDown,
+    NoQuorum,
+    StorageShort,
+)
 from lab.pve.message import Auth, Request, Response
 from lab.pve.properties import parse
 from lab.pve.state import AclEntry, Container, Node, Storage, Task, Token, User, Volume, World
@@ -91,6 +101,13 @@ class PveCluster:
         self.world.volumes = kept
         return found
 
+    def resize(self, *, cpus: int, memory: int, storage: int) -> None:
+        """Let all nodes, and all storages, be so big (bytes)."""
+        for node in self.world.nodes.values():
+            node.cpus, node.memory_bytes = cpus, memory
+        for each in self.world.storages.values():
+            each.total_bytes = storage
+
     def add_bridge(self, name: str) -> None:
         if name not in self.world.bridges:
             self.world.bridges.append(name)
@@ -153,6 +170,11 @@ class PveCluster:
                 self.world.flocks[vmid] = now + self.world.seconds(seconds)
             case Deaf(vmid=vmid):
                 self.world.containers[vmid].deaf = True
+            case MemoryShort(node=node, free_mib=free_mib):
+                self.world.memory_limits[self._known_node(node)] = free_mib << 20
+            case StorageShort(storage=storage, node=node, free_mib=free_mib):
+                place = f"{self._known_node(node) if node else ''}/{self._known_storage(storage)}"
+                self.world.storage_limits[place] = free_mib << 20
             case _:
                 pass
         return self.faults.put(fault)
@@ -172,6 +194,10 @@ class PveCluster:
                 self.world.flocks.pop(vmid, None)
             case Deaf(vmid=vmid) if vmid in self.world.containers:
                 self.world.containers[vmid].deaf = False
+            case MemoryShort(node=node):
+                self.world.memory_limits.pop(node, None)
+            case StorageShort(storage=storage, node=node):
+                self.world.storage_limits.pop(f"{node}/{storage}", None)
             case _:
                 pass
         return fault is not None
@@ -180,8 +206,18 @@ class PveCluster:
         for active in list(self.faults.active):
             self.remove_fault(active.number, now)
 
+    def _known_node(self, name: str) -> str:
+        if name not in self.world.nodes:
+            raise ValueError(f"no node {name}; there is {', '.join(self.world.nodes)}")
+        return name
+
+    def _known_storage(self, name: str) -> str:
+        if name not in self.world.storages:
+            raise ValueError(f"no storage {name}; there is {', '.join(self.world.storages)}")
+        return name
+
     def _node_dies(self, name: str, now: float) -> None:
-        self.world.nodes[name].down_since = now
+        self.world.nodes[self._known_node(name)].down_since = now
         self.world.mark_running_changed()
 
     def _node_returns(self, name: str, now: float) -> None:

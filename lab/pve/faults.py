@@ -144,6 +144,27 @@ class Deaf:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryShort:
+    """The node has no more than so many MiB of memory free."""
+
+    node: str
+    free_mib: int
+    kind: Literal["memory_short"] = "memory_short"
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StorageShort:
+    """The storage has no more than so many MiB free, on one node or, without a name, on every one."""
+
+    storage: str
+    free_mib: int
+    node: str = ""
+    kind: Literal["storage_short"] = "storage_short"
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class FailTask:
     """The next task of this *type* ends with *exitstatus*; *vmid* 0 is any container."""
 
@@ -178,7 +199,9 @@ class SlowTask:
 RequestFault: TypeAlias = Status | Slow | DropReply | Garbled
 NodeFault: TypeAlias = NodeDown | NodeBlackhole | ProxyGone | DaemonGone | PmxcfsDown
 TaskFault: TypeAlias = FailTask | LoseTask | SlowTask
-Fault: TypeAlias = RequestFault | NodeFault | TaskFault | NoQuorum | Lock | Flock | Deaf
+Fault: TypeAlias = (
+    RequestFault | NodeFault | TaskFault | NoQuorum | Lock | Flock | Deaf | MemoryShort | StorageShort
+)
 FAULT: Final[TypeAdapter[Fault]] = TypeAdapter(Annotated[Fault, Field(discriminator="kind")])
 
 

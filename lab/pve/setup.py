@@ -35,6 +35,15 @@ class StorageSetup:
 
 
 @dataclass(frozen=True, slots=True)
+class SizeSetup:
+    """How big each node, and each storage, of the cluster is."""
+
+    cpus: int
+    memory_bytes: int
+    storage_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class TemplateSetup:
     storage: str
     name: str
@@ -44,6 +53,7 @@ class TemplateSetup:
 class Setup:
     """Applying one twice changes nothing; *users* maps user ids to passwords, *roles* names to privileges."""
 
+    size: SizeSetup | None = None
     storages: tuple[StorageSetup, ...] = ()
     templates: tuple[TemplateSetup, ...] = ()
     bridges: tuple[str, ...] = ()
@@ -66,6 +76,8 @@ def apply(cluster: PveCluster, setup: Setup) -> None:
     for bridge in setup.bridges:
         cluster.add_bridge(bridge)
     _apply_storages(cluster, setup)
+    if setup.size is not None:
+        cluster.resize(cpus=setup.size.cpus, memory=setup.size.memory_bytes, storage=setup.size.storage_bytes)
     _apply_access(cluster, setup)
 
 

@@ -164,6 +164,10 @@ class World:
     running_version: int = 0
     sampled_at: float = 0.0
     quorate: bool = True
+    memory_limits: dict[str, int] = field(default_factory=dict)
+    """Bytes that a node has free at most, by its name: a fault's."""
+    storage_limits: dict[str, int] = field(default_factory=dict)
+    """Bytes that a storage has free at most, by node/storage; without a node for every one: a fault's."""
     nodes: dict[str, Node] = field(default_factory=dict)
     storages: dict[str, Storage] = field(default_factory=dict)
     volumes: list[Volume] = field(default_factory=list)
