@@ -30,6 +30,7 @@ SENTENCES: Final[Mapping[str, str]] = MappingProxyType({
     r"^https://[^/\s]+$": "https://HOST:PORT without a path, such as https://pve1:8006",
     r"^([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}$": "a SHA-256 fingerprint: 32 bytes as AA:BB:…",
     r"^(unix:///\S+|tls://[^/\s]+:\d{1,5})$": "unix:///PATH or tls://HOST:PORT",
+    r"^[A-Za-z_][A-Za-z0-9_]{0,63}$": "letters, digits and _, not a digit first, such as CI",
 })  # fmt: skip
 
 
@@ -108,11 +109,15 @@ class Layers:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the settings look like; ``variants`` are the models below *one_of*, by their ``type``."""
+    """What the settings look like; ``variants`` are the models below *one_of*, by their ``type``.
+
+    ``named`` are the fields that map names to one model.
+    """
 
     model: type[BaseModel]
     one_of: str
     variants: Mapping[str, type[BaseModel]]
+    named: Mapping[str, type[BaseModel]]
 
     def written(self, path: Steps) -> Steps:
         """Return *path* as it stands in the file: without the name of the variant that pydantic puts in."""
@@ -141,6 +146,8 @@ class Shape:
         variant = self._variant(path)
         if variant is not None:
             return path[:2], path[3:], variant
+        if len(path) >= _BEFORE_VARIANT and str(path[0]) in self.named and "[key]" not in path[:3]:
+            return path[:2], path[2:], self.named[str(path[0])]
         part = _fields(self.model).get(str(path[0])) if len(path) > 1 else None
         return path[:1], path[1:], part if part is not None else self.model
 

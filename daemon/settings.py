@@ -1,4 +1,4 @@
-"""What the machine's owner decides: endpoints, directories, sockets. Read from a root-owned file."""
+"""What the machine's owner decides: endpoints, hooks, directories, sockets. Read from a root-owned file."""
 
 import os
 import re
@@ -17,8 +17,11 @@ from pydantic import (
 )
 
 from crds.meta import EndpointName, Mode, Model
+from crds.release import HookName
 from daemon.layers import Layers, Override, Shape
 from daemon.logs import blotted, hide
+from daemon.programs import refuse_program
+from daemon.settings_hooks import AbsolutePath, HookSettings
 from daemon.sources.snapshot import Problem
 from daemon.sources.wording import Complaint
 
@@ -33,12 +36,6 @@ UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")
 
 class SettingsError(Exception):
     """The settings cannot be used; the text has a paragraph for each thing that is wrong."""
-
-
-def _absolute(path: Path) -> Path:
-    if not path.is_absolute():
-        raise ValueError("an absolute path is needed")
-    return path
 
 
 def _short_enough(path: Path) -> Path:
@@ -60,9 +57,6 @@ def _all_different(values: tuple[str, ...]) -> tuple[str, ...]:
     if twice:
         raise ValueError(f"{twice[0]} stands here twice")
     return values
-
-
-AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
 
 class SourceSettings(Model):
@@ -190,6 +184,8 @@ class Settings(Model):
     api: ApiSettings = ApiSettings()
     endpoints: dict[EndpointName, Endpoint] = Field(default_factory=dict)
     """Outside systems that specs may select, by name."""
+    hooks: dict[HookName, HookSettings] = Field(default_factory=dict)
+    """Programs that releases may select, by name."""
     log: LogSettings = LogSettings()
 
 
@@ -202,14 +198,19 @@ OVERRIDES: Final[Mapping[str, tuple[str, ...]]] = {
     "mode": ("mode",),
     "log-level": ("log", "level"),
 }
-_SHAPE: Final = Shape(Settings, "endpoints", {"proxmox": ProxmoxEndpoint, "haproxy": HaproxyEndpoint})
+_SHAPE: Final = Shape(
+    Settings,
+    "endpoints",
+    {"proxmox": ProxmoxEndpoint, "haproxy": HaproxyEndpoint},
+    named={"hooks": HookSettings},
+)
 
 
 def load_settings(path: Path, flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
     """Read the file at *path*, lay variables and flags over it, and return the settings.
 
     The default file may be missing where flags or variables are given. Raises SettingsError with all that is
-    wrong, tokens included.
+    wrong, tokens and programs included.
     """
     overrides = _overrides(flags, environ)
     layers = Layers.read(path, overrides, may_be_missing=bool(overrides) and path == DEFAULT_FILE)
@@ -220,7 +221,8 @@ def load_settings(path: Path, flags: Mapping[str, str], environ: Mapping[str, st
         settings = Settings.model_validate_json(layers.json(), strict=True, by_alias=True, by_name=False)
     except ValidationError as exc:
         raise _refused(layers.complain(exc.errors(include_url=False), _SHAPE)) from None
-    problems = [layers.problem(complaint) for complaint in _token_complaints(settings)]
+    wrong = [*_token_complaints(settings), *_program_complaints(settings)]
+    problems = [layers.problem(complaint) for complaint in wrong]
     if problems:
         raise _refused(problems)
     return settings
@@ -247,6 +249,15 @@ def _token_complaints(settings: Settings) -> list[Complaint]:
                 path = ("endpoints", name, "tokenFile")
                 complaints.append(Complaint(path, f"endpoints.{name}.tokenFile: {exc}"))
     return complaints
+
+
+def _program_complaints(settings: Settings) -> list[Complaint]:
+    refusals = {name: refuse_program(Path(hook.argv[0])) for name, hook in settings.hooks.items()}
+    return [
+        Complaint(("hooks", name, "argv", 0), f"hooks.{name}.argv[0]: {refusal}")
+        for name, refusal in refusals.items()
+        if refusal is not None
+    ]
 
 
 def _refused(problems: Sequence[Problem]) -> SettingsError:

@@ -9,6 +9,10 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Final
+
+#: What a run is told, by the names of ``{version}`` in its arguments and of PSA_VERSION in its environment.
+FACTS: Final = ("release", "version", "attempt", "service", "color", "address", "port", "url")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,24 @@ class HookRun:
     color: str | None = None
     address: str | None = None
     port: int | None = None
+
+    def facts(self) -> dict[str, str]:
+        """Return what it is told; facts that it has not are left out."""
+        url = None
+        if self.address is not None and self.port is not None:
+            host = f"[{self.address}]" if ":" in self.address else self.address
+            url = f"http://{host}:{self.port}"
+        values = (
+            self.release,
+            self.version,
+            self.attempt,
+            self.service,
+            self.color,
+            self.address,
+            self.port,
+            url,
+        )
+        return {name: str(value) for name, value in zip(FACTS, values, strict=True) if value is not None}
 
 
 class HookState(enum.Enum):

@@ -24,6 +24,7 @@ _A_NAME: Final = "small letters, digits and -, beginning and ending with a lette
 PATTERNS: Final[Mapping[str, str]] = MappingProxyType({
     r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$": f"{_A_NAME}, such as psa-redis",
     r"^[a-z][a-z0-9_-]{0,31}$": "small letters, digits, _ and -, beginning with a letter, 32 at most",
+    r"^[a-z][a-z0-9-]{0,31}$": "small letters, digits and -, beginning with a letter, 32 at most",
     r"^[^\x00-\x1f\x7f]*$": "text of one line, without control characters",
     r"^[A-Za-z0-9_.:-]{1,64}$": "letters, digits and _ . : -, from 1 to 64 characters",
     r"^\d{1,3}\.\d{1,3}(\.\d{1,3})?$": 'a version in quotes, such as "2.6" or "2.6.12"',

@@ -131,7 +131,7 @@ config.yaml:1:1: error: there is no field "moed"
   1 | moed: Enforce
     | ^^^^
     = did you mean "mode"?
-    = allowed: api, endpoints, log, mode, source, state""",
+    = allowed: api, endpoints, hooks, log, mode, source, state""",
         ),
         (
             "mode: enforce\n",
@@ -259,7 +259,10 @@ def test_every_pattern_of_the_settings_has_a_sentence() -> None:
 
 
 def _patterns(schema: object) -> set[str]:
+    """Return all patterns; an amount with its unit has its own sentence, and says so by its examples."""
     if isinstance(schema, dict):
-        own = {schema["pattern"]} if isinstance(schema.get("pattern"), str) else set()
+        is_bare = isinstance(schema.get("pattern"), str) and "examples" not in schema
+        own = {schema["pattern"]} if is_bare else set()
+        own |= set(schema.get("patternProperties", {}))
         return own.union(*(_patterns(inner) for inner in schema.values()))
     return set().union(*(_patterns(inner) for inner in schema)) if isinstance(schema, list) else set()
