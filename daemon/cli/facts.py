@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from datetime import datetime
+from typing import Any, TypeVar
 
 from daemon.cli.failures import CommandError
+from daemon.cli.values import instant, line, lines, optional, words
 
 Fact = TypeVar("Fact")
-#: Control characters in a message of some server must not steer the reader's terminal.
-_CONTROLS: Final = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), " ")
-_CONTROLS_OF_A_TEXT: Final = {code: blank for code, blank in _CONTROLS.items() if code != ord("\n")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,20 +178,20 @@ def thing(raw: Any) -> Thing:
     """Parse an object."""
     metadata, status = raw["metadata"], raw["status"]
     return Thing(
-        kind=_line(raw["kind"]),
-        name=_line(metadata["name"]),
-        uid=_line(metadata["uid"]),
+        kind=line(raw["kind"]),
+        name=line(metadata["name"]),
+        uid=line(metadata["uid"]),
         generation=int(metadata["generation"]),
         observed_generation=int(status["observedGeneration"]),
-        labels=_words(metadata["labels"]),
-        annotations=_words(metadata["annotations"]),
-        owner=_optional(metadata["owner"]),
-        origin=_optional(metadata["origin"]),
-        created_at=_instant(metadata["createdAt"]),
-        orphaned_since=_instant(metadata["orphanedSince"]),
+        labels=words(metadata["labels"]),
+        annotations=words(metadata["annotations"]),
+        owner=optional(metadata["owner"]),
+        origin=optional(metadata["origin"]),
+        created_at=instant(metadata["createdAt"]),
+        orphaned_since=instant(metadata["orphanedSince"]),
         suspended=_suspension(raw["spec"], metadata),
         conditions=tuple(_condition(each) for each in status["conditions"]),
-        children=tuple(_line(each) for each in raw["children"]),
+        children=tuple(line(each) for each in raw["children"]),
         raw=raw,
     )
 
@@ -201,18 +199,18 @@ def thing(raw: Any) -> Thing:
 def _suspension(spec: Any, metadata: Any) -> str | None:
     found = metadata.get("suspended")
     if found:
-        end = f"until {_line(found['until'])}" if found.get("until") else "until it is resumed"
-        return f"{_line(found['reason'])}, {end} [{_line(found['actor'])}]"
+        end = f"until {line(found['until'])}" if found.get("until") else "until it is resumed"
+        return f"{line(found['reason'])}, {end} [{line(found['actor'])}]"
     return "its spec says suspend: true" if spec.get("suspend") else None
 
 
 def _condition(raw: Any) -> Condition:
     return Condition(
-        type=_line(raw["type"]),
-        status=_line(raw["status"]),
-        reason=_line(raw["reason"]),
-        message=_line(raw["message"]),
-        since=_instant(raw["since"]),
+        type=line(raw["type"]),
+        status=line(raw["status"]),
+        reason=line(raw["reason"]),
+        message=line(raw["message"]),
+        since=instant(raw["since"]),
     )
 
 
@@ -224,27 +222,27 @@ def plans(raw: Any) -> tuple[Planned, ...]:
 def _planned(raw: Any) -> Planned:
     held, blocked = raw.get("held"), raw["blocked"]
     return Planned(
-        key=_line(raw["object"]),
+        key=line(raw["object"]),
         steps=tuple(_step(each) for each in raw["steps"]),
-        held=_line(held["message"]) if held else None,
-        held_reason=_line(held["reason"]) if held else None,
-        waiting=_optional(raw["waiting"]),
-        blocked=_line(f"{blocked['reason']}: {blocked['message']}") if blocked else None,
-        foreign=_optional(raw["foreign"]),
-        failed=_optional(raw["failed"]),
-        error=_optional(raw["error"]),
-        dependencies=_optional(raw["dependencies"]),
+        held=line(held["message"]) if held else None,
+        held_reason=line(held["reason"]) if held else None,
+        waiting=optional(raw["waiting"]),
+        blocked=line(f"{blocked['reason']}: {blocked['message']}") if blocked else None,
+        foreign=optional(raw["foreign"]),
+        failed=optional(raw["failed"]),
+        error=optional(raw["error"]),
+        dependencies=optional(raw["dependencies"]),
     )
 
 
 def _step(raw: Any) -> PlannedStep:
     return PlannedStep(
-        summary=_line(raw["summary"]),
-        target=_line(raw["target"]),
-        changes=tuple(Difference(_line(c["path"]), _line(c["old"]), _line(c["new"])) for c in raw["changes"]),
-        needs=_optional(raw["needs"]),
+        summary=line(raw["summary"]),
+        target=line(raw["target"]),
+        changes=tuple(Difference(line(c["path"]), line(c["old"]), line(c["new"])) for c in raw["changes"]),
+        needs=optional(raw["needs"]),
         allowed=bool(raw["allowed"]),
-        origin=_optional(raw["origin"]),
+        origin=optional(raw["origin"]),
     )
 
 
@@ -257,13 +255,13 @@ def happening(raw: Any) -> Happening:
     """Parse an event."""
     return Happening(
         id=int(raw["id"]),
-        at=_instant(raw["at"]),
-        key=_line(raw["object"]),
-        reason=_line(raw["reason"]),
-        message=_line(raw["message"]),
+        at=instant(raw["at"]),
+        key=line(raw["object"]),
+        reason=line(raw["reason"]),
+        message=line(raw["message"]),
         warning=bool(raw["warning"]),
         count=int(raw["count"]),
-        actor=_optional(raw.get("actor")),
+        actor=optional(raw.get("actor")),
     )
 
 
@@ -271,12 +269,12 @@ def daemon_status(raw: Any) -> DaemonStatus:
     """Parse the daemon's status."""
     source, objects = raw["source"], raw["objects"]
     return DaemonStatus(
-        version=_line(raw["version"]),
-        mode=_line(raw["mode"]),
-        mode_text=_line(raw["effectiveModeText"]),
-        started_at=_instant(raw["startedAt"]),
+        version=line(raw["version"]),
+        mode=line(raw["mode"]),
+        mode_text=line(raw["effectiveModeText"]),
+        started_at=instant(raw["startedAt"]),
         source_healthy=bool(source["healthy"]),
-        source_message=_line(source["message"] or ""),
+        source_message=line(source["message"] or ""),
         files=int(source["files"]),
         problems=tuple(_problem(each) for each in source["problems"]),
         total=int(objects["total"]),
@@ -287,9 +285,9 @@ def daemon_status(raw: Any) -> DaemonStatus:
 
 
 def _problem(raw: Any) -> FileProblem:
-    rendered = str(raw["rendered"]).translate(_CONTROLS_OF_A_TEXT)
+    rendered = lines(raw["rendered"])
     return FileProblem(
-        _line(raw["file"]), int(raw["line"]), _line(raw["message"]), rendered, _optional(raw.get("object"))
+        line(raw["file"]), int(raw["line"]), line(raw["message"]), rendered, optional(raw.get("object"))
     )
 
 
@@ -299,7 +297,7 @@ def source_state(raw: Any) -> SourceState:
     return SourceState(
         is_current=raw["isCurrent"] is True,
         healthy=bool(source["healthy"]),
-        message=_line(source["message"] or ""),
+        message=line(source["message"] or ""),
         problems=tuple(_problem(each) for each in source["problems"]),
     )
 
@@ -307,21 +305,5 @@ def source_state(raw: Any) -> SourceState:
 def _endpoint(raw: Any) -> EndpointState:
     up = raw["up"]
     return EndpointState(
-        _line(raw["name"]), _line(raw["system"]), None if up is None else bool(up), raw["breaker"] is True
+        line(raw["name"]), line(raw["system"]), None if up is None else bool(up), raw["breaker"] is True
     )
-
-
-def _line(value: Any) -> str:
-    return str(value).translate(_CONTROLS)
-
-
-def _optional(value: Any) -> str | None:
-    return None if value is None else _line(value)
-
-
-def _words(raw: Any) -> Mapping[str, str]:
-    return {_line(name): _line(value) for name, value in raw.items()}
-
-
-def _instant(text: Any) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text).astimezone(UTC)

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import click
 
@@ -23,7 +23,7 @@ class Exit(IntEnum):
 class CommandError(click.ClickException):
     """The command ends here; *hint* is what to do about it."""
 
-    exit_code = Exit.FAILED
+    exit_code: ClassVar[int] = Exit.FAILED
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -79,3 +79,12 @@ def compared() -> Iterator[None]:
         yield
     except CommandError as exc:
         raise ComparisonError(exc.message, exc.hint) from exc
+
+
+@contextlib.contextmanager
+def steered() -> Iterator[None]:
+    """Turn a missing daemon or object into exit code 2: 3 and 4 tell of a release itself."""
+    try:
+        yield
+    except (NotFoundError, UnreachableError) as exc:
+        raise RefusedError(exc.message, exc.hint) from exc

@@ -1,24 +1,13 @@
 """psactl itself: the list of its commands. Each lives in a module that is imported only when it runs."""
 
-import importlib
 import sys
-from dataclasses import dataclass
 from typing import Any, Final
 
 import click
 
+from daemon.cli.lazy import Entry, LazyGroup
 from daemon.cli.screen import Screen
 from daemon.cli.session import Session, reaches_daemon, socket_from_environment
-from daemon.sources.nearest import nearest
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A command: ``module:attribute`` below daemon.cli, and its line in the help."""
-
-    where: str
-    help: str
-
 
 SECTIONS: Final = {
     "Files": {
@@ -35,6 +24,12 @@ SECTIONS: Final = {
         "suspend": Entry("change:suspend", "Leave objects alone for a while."),
         "resume": Entry("change:resume", "Reconcile suspended objects again."),
     },
+    "Releases": {
+        "release": Entry("release.commands:release", "Follow and steer releases; roll back."),
+        "traffic": Entry("traffic:traffic", "Set a service's traffic by hand, for a while."),
+        "freeze": Entry("freeze:freeze", "Stop all releases from moving forward."),
+        "thaw": Entry("freeze:thaw", "Let releases move forward again."),
+    },
     "Daemon": {
         "status": Entry("status:status", "Show how the daemon is."),
         "mode": Entry("mode:mode", "Show or set the mode, Enforce or Observe."),
@@ -46,43 +41,11 @@ SECTIONS: Final = {
         "lab": Entry("lab:lab", "Run that platform: up, down, status, fault, load."),
     },
 }
-ENTRIES: Final = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
-
-
-class LazyGroup(click.Group):
-    """A group that imports a command only to run it, and writes its help from the table."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return all names, in the order of the help."""
-        return list(ENTRIES)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command, None for an unknown name."""
-        entry = ENTRIES.get(cmd_name)
-        if entry is None:
-            return None
-        module, _, attribute = entry.where.partition(":")
-        found: click.Command = getattr(importlib.import_module(f"daemon.cli.{module}"), attribute)
-        return found
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command of the first argument, or say which one may be meant."""
-        if args and args[0] not in ENTRIES and not args[0].startswith("-"):
-            close = nearest(args[0], ENTRIES)
-            ctx.fail(f"there is no command {args[0]}" + (f": did you mean {close}?" if close else ""))
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the sections."""
-        for title, section in SECTIONS.items():
-            with formatter.section(title):
-                formatter.write_dl([(name, entry.help) for name, entry in section.items()], col_max=12)
 
 
 @click.group(
     cls=LazyGroup,
+    sections=SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 no daemon, 5 denied, 7 timed out. "
     "diff and plan: 0 nothing to do, 1 changes, 2 error.",

@@ -2,11 +2,12 @@
 
 import os
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, TextIO
 
 _DEFAULT_WIDTH: Final = 80
+_DEFAULT_ROWS: Final = 24
 _NARROWEST: Final = 40
 
 
@@ -17,6 +18,8 @@ class Tone(Enum):
     BAD = ("✖", "31")
     BUSY = ("◌", "33")
     HELD = ("⏸", "36")
+    NOW = ("●", "33")
+    AHEAD = ("○", "2")
     TITLE = ("", "1")
     FAINT = ("", "2")
     PLAIN = ("", "")
@@ -29,18 +32,30 @@ class Tone(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """Where the output goes; *width* is None where lines may be as long as they are."""
+    """Where the output goes; *width* is None where lines may be as long as they are.
+
+    *rows* is None where a line that was written stays as it is: no terminal, or a dumb one.
+    """
 
     width: int | None = None
     color: bool = False
+    rows: int | None = None
 
     @classmethod
     def of(cls, stream: TextIO) -> "Screen":
         """Look at *stream*: NO_COLOR and a dumb terminal mean no colour, COLUMNS wins over the terminal."""
         if not stream.isatty():
             return cls()
-        plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
-        return cls(max(_columns(stream), _NARROWEST), not plain)
+        is_dumb = os.environ.get("TERM") == "dumb"
+        plain = bool(os.environ.get("NO_COLOR")) or is_dumb
+        size = _size(stream)
+        width = max(_asked("COLUMNS") or size.columns or _DEFAULT_WIDTH, _NARROWEST)
+        return cls(width, not plain, None if is_dumb else _asked("LINES") or size.lines or _DEFAULT_ROWS)
+
+    @property
+    def inside(self) -> "Screen":
+        """The screen of something that is indented by two columns."""
+        return replace(self, width=None if self.width is None else self.width - 2)
 
     def paint(self, text: str, tone: Tone) -> str:
         """Return *text* in its tone's colour."""
@@ -62,11 +77,13 @@ class Screen:
         return textwrap.wrap(text, room, break_on_hyphens=False) or [""]
 
 
-def _columns(stream: TextIO) -> int:
-    asked = os.environ.get("COLUMNS", "")
-    if asked.isdecimal() and int(asked):
-        return int(asked)
+def _asked(variable: str) -> int | None:
+    text = os.environ.get(variable, "")
+    return int(text) if text.isdecimal() and int(text) else None
+
+
+def _size(stream: TextIO) -> os.terminal_size:
     try:
-        return os.get_terminal_size(stream.fileno()).columns or _DEFAULT_WIDTH
+        return os.get_terminal_size(stream.fileno())
     except (OSError, ValueError):
-        return _DEFAULT_WIDTH
+        return os.terminal_size((0, 0))

@@ -26,6 +26,10 @@ class RecordedDaemon:
     plans: list[Json] = field(default_factory=list)
     status: Json = None
     is_current: bool = True
+    answers: dict[str, tuple[bool, str]] = field(default_factory=dict)
+    """What becomes of a request to a release, by its verb; others stay open."""
+    outcomes: dict[str, Json] = field(default_factory=dict)
+    """Status of the release after such a request."""
     refusals: dict[str, tuple[int, Json]] = field(default_factory=dict)
     asked: list[tuple[str, str, Json]] = field(default_factory=list)
     frames: "queue.Queue[bytes | None]" = field(default_factory=queue.Queue)
@@ -82,10 +86,46 @@ class RecordedDaemon:
             case "mode":
                 self.status = {**self.status, "mode": body["mode"], "effectiveModeText": body["mode"]}
                 return 200, self.status
-            case "reconcile" | "suspend" | "resume":
+            case "reconcile" | "suspend" | "resume" | "traffic" | "traffic/clear" | "freeze" | "thaw":
                 return 200, {}
+            case other:
+                return self._answers_below(other.split("/"), body)
+
+    def _answers_below(self, segments: list[str], body: Json) -> tuple[int, Json] | None:
+        match segments:
+            case ["objects", kind]:
+                return 200, [each for each in self.objects if each["kind"] == kind]
+            case ["objects", kind, name]:
+                found = self._find(kind, name)
+                missing = {"code": "NotFound", "message": f"there is no {kind}/{name}", "hint": None}
+                return (200, found) if found else (404, {"error": missing})
+            case ["release", name, verb]:
+                return 200, {"request": self._request(name, verb, body)}
             case _:
                 return None
+
+    def _find(self, kind: str, name: str) -> Json:
+        return next((o for o in self.objects if o["kind"] == kind and o["metadata"]["name"] == name), None)
+
+    def _request(self, name: str, verb: str, body: Json) -> int:
+        found = self._find("Release", name)
+        asked = found["metadata"].setdefault("requests", [])
+        accepted, answer = self.answers.get(verb, (False, None))
+        asked.append(
+            {
+                "id": len(asked) + 1,
+                "verb": verb,
+                "actor": "uid 0",
+                "at": "2026-11-24T12:00:00Z",
+                "reason": body["reason"],
+                "arguments": {},
+                "accepted": accepted,
+                "answer": answer,
+            }
+        )
+        if verb in self.outcomes:
+            found["status"] |= self.outcomes[verb]
+        return len(asked)
 
     def _events(self, query: dict[str, list[str]]) -> list[Json]:
         chosen = [e for e in self.events if query.get("object", [e["object"]])[0] == e["object"]]

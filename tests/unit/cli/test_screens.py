@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from daemon.cli.main import ENTRIES
+from daemon.cli.main import psactl
 from tests.builders_cli import GOOD, a_condition, a_plan, a_status, a_step, an_event, an_object
 from tests.fakes.recorded_daemon import RecordedDaemon
 from tests.unit.cli.conftest import Psactl
@@ -290,7 +290,7 @@ def test_the_help_fits_and_its_lines_are_those_of_the_commands(terminal: Psactl)
     out = terminal("--help").out
 
     assert max(map(len, out.splitlines())) <= 80
-    for name, entry in ENTRIES.items():
+    for name, entry in psactl.entries.items():
         assert f"  {name} " in out
         if name not in {"lab", "demo"}:
             assert terminal(name, "--help").code == 0

@@ -1,0 +1,1 @@
+"""psactl release: what a release is about, in figures and in sentences."""
