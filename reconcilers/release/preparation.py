@@ -10,20 +10,18 @@ from crds.release import Attempt, Check, Member, Phase, ReleaseMemo, ReleaseSpec
 from crds.service import (
     LIVE,
     VERSION,
-    Color,
     container_annotations,
     container_key,
 )
 from reconcilers.contract import Amend, Close, Outcome, OutcomeKind, Step, StepClass
 from reconcilers.hook_runs import HookResult, HookRun, HookState
 from reconcilers.release.checks import environment
+from reconcilers.release.foresight import counted, foreseen
 from reconcilers.release.model import ReleaseAction, SeenMember, StartHook, Well
 from reconcilers.release.phases import EMPTY, Happening
-from reconcilers.release.traffic import connections, is_empty, requests
+from reconcilers.release.traffic import connections, is_empty
 from reconcilers.release.turn import SOON, Turn
 
-_RATE_OVER_S: Final = 1.0
-"""How long the traffic is counted before it is believed."""
 _HOOK_DEADLINE: Final = timedelta(seconds=10)
 """How long a hook's process may take to begin."""
 
@@ -32,7 +30,7 @@ def pre_check(turn: Turn) -> Turn:
     """Check what can be looked at, then run the hooks, one after the other."""
     if any(run.state is HookState.RUNNING for run in turn.seen.hooks.values()):
         return _run_hooks(turn)
-    turn = _rates(turn)
+    turn = counted(turn)
     found = environment(turn)
     for check in found:
         turn = turn.checked(check)
@@ -41,23 +39,7 @@ def pre_check(turn: Turn) -> Turn:
         return turn.waits("; ".join(f"{check.name}: {check.message}" for check in wrong))
     if len(turn.memo.rates) < len(turn.attempt.entries):
         return turn.waits("the traffic is being counted")
-    return _run_hooks(turn)
-
-
-def _rates(turn: Turn) -> Turn:
-    """Measure how much traffic each entry has now: it says what the watch can see."""
-    before, rates = dict(turn.memo.before), dict(turn.memo.rates)
-    for seen in turn.seen.members:
-        total = requests(seen, (Color.BLUE, Color.GREEN)) if seen.name in turn.attempt.entries else None
-        if total is None or seen.name in rates:
-            continue
-        first, at = before.setdefault(seen.name, (total, turn.seen.monotonic))
-        passed = turn.seen.monotonic - at
-        if total < first or passed < 0:
-            before[seen.name] = (total, turn.seen.monotonic)
-        elif passed >= _RATE_OVER_S:
-            rates[seen.name] = (total - first) / passed
-    return turn.remembers(before=before, rates=rates)
+    return _run_hooks(foreseen(turn))
 
 
 def nothing_yet(turn: Turn) -> Turn:

@@ -81,6 +81,10 @@ class Turn:
         """Change fields of the attempt."""
         return replace(self, attempt=self.attempt.model_copy(update=fields))
 
+    def sees(self, visible: str) -> "Turn":
+        """Say what the watch can see."""
+        return replace(self, status=self.status.model_copy(update={"visible": visible}))
+
     def checked(self, check: Check) -> "Turn":
         """Add the result of a check or hook, in place of an older one of the same name."""
         others = tuple(each for each in self.attempt.checks if each.name != check.name)
