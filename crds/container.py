@@ -163,6 +163,8 @@ class ContainerSpec(Spec, ContainerShape):
     """Which attempt of a release it is made for; another one is another container. Written by releases."""
     replace: Recipe | None = None
     """Stamp of the container that may be destroyed to make room for this one. Written by releases."""
+    restart: Incarnation | None = None
+    """Which restart was asked for last; another word restarts it once. Written by releases."""
 
     def claims(self, name: str) -> tuple[Claim, ...]:
         """Claim the container id, and the address if there is one."""
@@ -188,5 +190,7 @@ class ContainerStatus(Model):
     """Fields that take effect with the next start."""
     task: str | None = None
     """Proxmox task that is under way, by its UPID."""
+    restarted: str | None = None
+    """Which restart was done last."""
     stuck: str | None = None
     """The orderly shutdown that did not end while it runs; absent once it is stopped."""

@@ -173,10 +173,11 @@ class ServiceSpec(Spec):
         *,
         incarnation: str | None = None,
         replace: str | None = None,
+        restart: str | None = None,
     ) -> ContainerSpec:
         """Return what the container of *color* is at *version*, for the service called *name*.
 
-        Built from parts that were validated with the service. *incarnation* and *replace* are a release's.
+        Built from parts that were validated with the service. The rest is what a release wrote.
         """
         shape, slot = self.container, self.colors[color]
         attachment = {field: getattr(shape.network, field) for field in Attachment.model_fields}
@@ -193,6 +194,7 @@ class ServiceSpec(Spec):
             network=NetworkInterface.model_construct(**attachment, address=slot.address),
             incarnation=incarnation,
             replace=replace,
+            restart=restart,
         )
 
     def split_spec(

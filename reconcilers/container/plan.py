@@ -71,7 +71,7 @@ def plan_container(container: Resource[ContainerSpec], seen: Seen, now: datetime
             blocked=None if errands.overdue is None else ("TaskOverdue", errands.overdue),
             recheck_after=errands.recheck_after,
         )
-    plan = _Comparison(container, seen, status.stuck).plan(seen.world)
+    plan = _Comparison(container, seen, status).plan(seen.world)
     if not any(isinstance(step.action, Stop) for step in plan.steps):
         # Nothing is to be halted any more: the next time begins with an orderly shutdown again.
         status = status.model_copy(update={"stuck": None})
@@ -82,9 +82,11 @@ def plan_container(container: Resource[ContainerSpec], seen: Seen, now: datetime
 def _status(container: Resource[ContainerSpec], world: World | None, errands: Errands) -> ContainerStatus:
     last = container.status if isinstance(container.status, ContainerStatus) else ContainerStatus()
     stuck = errands.stuck or last.stuck
+    asked = container.spec.restart
     match world:
         case SeenContainer(node=node, is_running=is_running, config=config, pending=pending):
             return ContainerStatus(
+                restarted=last.restarted if is_running else asked,
                 node=node,
                 state="running" if is_running else "stopped",
                 recipe=recipe_of(config),
@@ -94,9 +96,9 @@ def _status(container: Resource[ContainerSpec], world: World | None, errands: Er
                 stuck=stuck if is_running else None,
             )
         case Absent():
-            return ContainerStatus(task=errands.task)
+            return ContainerStatus(restarted=asked, task=errands.task)
         case Elsewhere(node=node):
-            return ContainerStatus(node=node, task=errands.task)
+            return ContainerStatus(node=node, restarted=last.restarted, task=errands.task)
         case Silent() | None:
             return last.model_copy(update={"task": errands.task or last.task, "stuck": stuck})
         case _:
@@ -106,12 +108,13 @@ def _status(container: Resource[ContainerSpec], world: World | None, errands: Er
 class _Comparison:
     """One container against its spec."""
 
-    def __init__(self, container: Resource[ContainerSpec], seen: Seen, stuck: str | None) -> None:
+    def __init__(self, container: Resource[ContainerSpec], seen: Seen, status: ContainerStatus) -> None:
         self._container = container
         self._spec = container.spec
         self._place = Place(container.spec.endpoint, container.spec.node, container.spec.ctid)
         self._seen = seen
-        self._stuck = stuck
+        self._stuck = status.stuck
+        self._is_restart_due = container.spec.restart not in {None, status.restarted}
 
     def plan(self, world: World) -> ContainerPlan:
         match world:
@@ -232,7 +235,8 @@ class _Comparison:
     def _power(self, world: SeenContainer, *, has_settings: bool) -> ContainerStep | tuple[str, str] | None:
         wants_running = self._spec.state is PowerState.RUNNING
         waits = self._waiting_for_restart(world)
-        if wants_running == world.is_running and not (wants_running and waits and not has_settings):
+        restarts = self._is_restart_due or (bool(waits) and not has_settings)
+        if wants_running == world.is_running and not (wants_running and restarts):
             return None
         if world.ha_state is not None:
             message = f"{self._place} is driven by HA (state {world.ha_state}): nothing is started or stopped"
@@ -246,6 +250,10 @@ class _Comparison:
             )
         if not wants_running:
             return self._halt(f"shut down CT {self._place.ctid}", path="spec.state", needs=None)
+        if self._is_restart_due:
+            return self._halt(
+                f"restart CT {self._place.ctid}, as a release asked", path="spec.restart", needs=None
+            )
         summary = f"restart CT {self._place.ctid}, so that {', '.join(waits)} takes effect"
         return self._halt(summary, path=f"spec.{waits[0]}", needs=Verb.RESTART)
 

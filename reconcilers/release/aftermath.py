@@ -1,16 +1,17 @@
 """What is left to do when an attempt has ended: whose fault it was, and its story as a file. Pure."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from crds.evidence import Evidence
-from crds.release import Attempt, Phase, ReleaseMemo, ReleaseSpec, ReleaseStatus
-from reconcilers.contract import Note, Resource, Step, StepClass, Write
+from crds.release import Attempt, Phase, ReleaseMemo, ReleaseSpec, ReleaseStatus, RestartStable
+from reconcilers.contract import Amend, Note, Resource, Step, StepClass, Write
 from reconcilers.counters import CountedNode
 from reconcilers.release.analysis import Action, judge
 from reconcilers.release.beginning import ReleasePlan
-from reconcilers.release.model import ReleaseAction, SeenMember, SeenRelease, WriteReport
+from reconcilers.release.model import ReleaseAction, SeenMember, SeenRelease, Well, WriteReport
 from reconcilers.release.report import report, report_name
 from reconcilers.release.rule import Sample
 from reconcilers.release.supervision import rule_of
@@ -22,6 +23,8 @@ _GRACE: Final = timedelta(seconds=30)
 #: How long stable is watched for errors that go on.
 _BLAME: Final = timedelta(seconds=90)
 _TICK: Final = timedelta(seconds=1)
+#: How long stable may take to breathe again before it counts as ill.
+_FIRST_LOOK: Final = timedelta(seconds=5)
 
 
 def aftermath(
@@ -34,6 +37,8 @@ def aftermath(
         return plan
     if attempt.phase is Phase.ROLLED_BACK and _is_fresh(attempt, now):
         plan = _blamed(release, seen, now, plan)
+    if attempt.phase is Phase.ROLLED_BACK and _is_fresh(attempt, now):
+        plan = replace(plan, writes=(*plan.writes, *_restarts(release, seen, now, attempt)))
     if attempt.phase in {Phase.ROLLED_BACK, Phase.FAILED} and not seen.has_report:
         plan = replace(plan, steps=(*plan.steps, _report(release, attempt)))
     return plan
@@ -41,6 +46,25 @@ def aftermath(
 
 def _is_fresh(attempt: Attempt, now: datetime) -> bool:
     return attempt.ended_at is not None and now - attempt.ended_at < _BLAME and attempt.reason != COMMON_CAUSE
+
+
+def _restarts(
+    release: Resource[ReleaseSpec], seen: SeenRelease, now: datetime, attempt: Attempt
+) -> Iterator[Amend]:
+    """Have stable containers restarted once, as the file asks: those that are ill, or all."""
+    asked = release.spec.restart_stable
+    if asked is RestartStable.NEVER or attempt.ended_at is None or now - attempt.ended_at < _FIRST_LOOK:
+        return
+    mark = f"{release.key.name}.{release.uid[:4]}.{attempt.number}"
+    for member in seen.members:
+        role = attempt.members.get(member.name)
+        if role is None or role.stable is None or member.service is None:
+            continue
+        child, probe = member.containers.get(role.stable), member.probes.get(role.stable)
+        is_ill = probe is not None and probe.well is not Well.YES
+        if child is not None and child.spec.restart != mark and (is_ill or asked is RestartStable.ALWAYS):
+            spec = child.spec.model_copy(update={"restart": mark})
+            yield Amend(child.key, spec, child.annotations, member.service.key)
 
 
 def _report(release: Resource[ReleaseSpec], attempt: Attempt) -> Step[ReleaseAction]:

@@ -110,7 +110,7 @@ async def _member(
     if attempt is None or member is None or seen.service is None:
         return seen
     counts = attempt.phase in _COUNTED or _is_fresh(attempt, now)
-    asks = _asked(attempt, member)
+    asks = _asked(attempt, member) if counts or attempt.phase not in ENDED else ()
     async with asyncio.TaskGroup() as tasks:
         counting = tasks.create_task(_counted(outside.balancers, seen.service.spec)) if counts else None
         probing = {color: tasks.create_task(_probed(outside.prober, seen, attempt, color)) for color in asks}
@@ -135,7 +135,7 @@ def _asked(attempt: Attempt, member: Member) -> tuple[Color, ...]:
     colors = []
     if attempt.phase in _CANDIDATES:
         colors.append(member.candidate)
-    if attempt.phase in _STABLES and member.stable is not None:
+    if (attempt.phase in _STABLES or attempt.phase is Phase.ROLLED_BACK) and member.stable is not None:
         colors.append(member.stable)
     return tuple(colors)
 

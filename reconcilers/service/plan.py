@@ -149,7 +149,7 @@ def _kept(service: Resource[ServiceSpec], child: SlotChild, color: Color) -> Dec
     if child.version is None:
         return Declare(key, made, service.labels, child.annotations)
     spec = service.spec.container_spec(
-        name, color, child.version, incarnation=made.incarnation, replace=made.replace
+        name, color, child.version, incarnation=made.incarnation, replace=made.replace, restart=made.restart
     )
     annotations = {**child.annotations, **container_annotations(name, color, child.version)}
     return Declare(key, spec, service.labels, annotations)

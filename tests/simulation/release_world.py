@@ -131,6 +131,8 @@ class ReleaseWorld:
     versions: dict[str, Application] = field(default_factory=dict)
     reports: dict[str, str] = field(default_factory=dict)
     runs: int = 0
+    ill_after_rollback: bool = False
+    """Whether stable's health endpoint fails for 20 s once a version was rolled back."""
 
     @property
     def cluster(self) -> PveCluster:
@@ -164,12 +166,20 @@ class ReleaseWorld:
         if version is None:
             raise TransientError(f"http://{host}:{port}{path}: connection refused")
         application = self.versions.get(version, Application())
+        if self.ill_after_rollback and self._was_rolled_back():
+            raise TransientError(f"http://{host}:{port}{path}: connection refused")
         if application.hangs:
             await asyncio.sleep(1.0)
             raise TransientError(f"http://{host}:{port}{path}: no answer within 1 s")
         status = "unhealthy" if application.is_ill else "healthy"
         body = json.dumps({"status": status, "version": version}).encode()
         return HttpAnswer(503 if application.is_ill else 200, body)
+
+    def _was_rolled_back(self) -> bool:
+        """Whether traffic was seen on two versions, and is now on one."""
+        node = self.haproxy.nodes[0]
+        shares = [server.share for server in node.state.values()]
+        return len([served for served in self.users.served.values() if served]) > 1 and shares.count(0) == 1
 
     def version_at(self, host: str) -> str | None:
         """Return the version that serves at an address, None if nothing does."""

@@ -94,3 +94,30 @@ async def test_all_services_of_a_set_switch_together() -> None:
     assert set(live.values()) == {"green"}
     versions = [state.objects[Key("Container", f"{name}-green")].annotations[VERSION] for name in live]
     assert versions == ["1.1.0"] * 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_ill", "restarts"),
+    [
+        ("ifUnhealthy", False, False),
+        ("ifUnhealthy", True, True),
+        ("always", False, True),
+        ("never", True, False),
+    ],
+)
+async def test_stable_is_restarted_after_a_rollback_as_the_file_asks(
+    asked: str,
+    is_ill: bool,  # noqa: FBT001 - a column of the table
+    restarts: bool,  # noqa: FBT001
+) -> None:
+    machine = ReleaseMachine()
+    await settled(machine, service_spec())
+    old = machine.world.cluster.container(100)
+    began = None if old is None else old.started_at
+    machine.world.versions["1.1.0"] = Application(error_rate=0.5)
+    machine.world.ill_after_rollback = is_ill
+    state = await settled(machine, release_spec("1.1.0", restartStable=asked))
+    assert phase_of(state) == (Phase.ROLLED_BACK, "ErrorRate")
+    new = machine.world.cluster.container(100)
+    assert ((None if new is None else new.started_at) != began) is restarts
+    assert weights(machine) == {"blue": 100, "green": 0}

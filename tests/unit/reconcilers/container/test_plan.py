@@ -314,3 +314,16 @@ def test_what_was_refused_and_stored_all_the_same_needs_no_further_step() -> Non
     container = a_container(network={"bridge": "nobr", "address": "10.0.20.10/24"})
     net0 = (("name", "eth0"), ("bridge", "nobr"), ("hwaddr", "BC:24:11:25:17:AF"), ("ip", "10.0.20.10/24"))
     assert planned(container, a_sighting(container, net0=net0)).steps == ()
+
+
+def test_a_restart_that_a_release_asks_for_is_done_once_and_needs_no_verb() -> None:
+    container = a_container(restart="psa-suite.2")
+    (step,) = planned(container, a_sighting(container)).steps
+    assert (type(step.action), step.needs) == (Shutdown, None)
+    assert step.summary == "restart CT 100, as a release asked"
+    down = planned(container, a_sighting(container, is_running=False))
+    assert [type(step.action) for step in down.steps] == [Start]
+    assert isinstance(down.status, ContainerStatus)
+    assert down.status.restarted == "psa-suite.2"
+    again = replace(container, status=down.status)
+    assert planned(again, a_sighting(again)).steps == ()
