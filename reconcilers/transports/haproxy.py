@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from crds.balancer import ServerState
 from reconcilers.contract import NotSentError, PermanentError, TransientError
+from reconcilers.counters import CountedNode
 from reconcilers.servers import Node, NodeDown, not_admin
 from reconcilers.transports.haproxy_answers import (
     check_done,
@@ -18,6 +19,7 @@ from reconcilers.transports.haproxy_answers import (
     read_process,
     read_weight,
 )
+from reconcilers.transports.haproxy_counts import count_command, read_counted
 
 #: A blank, ``;`` or newline would begin another word or command, so names are compared before they are sent.
 _NAME: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -58,13 +60,20 @@ class HaproxyTransport:
         """
         if backend is not None:
             _check_name(backend)
-        async with asyncio.TaskGroup() as tasks:
-            looks = [tasks.create_task(self._look_or_down(socket, backend)) for socket in self._targets]
-        found = tuple(look.result() for look in looks)
-        if all(isinstance(node, NodeDown) for node in found):
-            reasons = "; ".join(f"{node.name}: {node.reason}" for node in found if isinstance(node, NodeDown))
-            raise TransientError(f"HAProxy does not answer: {reasons}")
-        return found
+        return await self._all_nodes(lambda socket: self._look(socket, backend))
+
+    async def count(self, backend: str) -> tuple[CountedNode | NodeDown, ...]:
+        """Read the counters of a backend's servers on all nodes at once, one exchange a node.
+
+        Raises TransientError if no node answers.
+        """
+        command = count_command(_check_name(backend))
+
+        async def count(socket: str) -> CountedNode:
+            counted = await self._ask(socket, command, lambda text: read_counted(text, backend))
+            return CountedNode(self._names[socket], socket, counted.pid, counted.servers)
+
+        return await self._all_nodes(count)
 
     async def set_weight(self, socket: str, backend: str, server: str, weight: int) -> None:
         """Set the absolute weight, 0 to 256. A percentage would be relative to the configuration's."""
@@ -98,9 +107,22 @@ class HaproxyTransport:
                 raise
             raise PermanentError(not_admin(self._names[socket], socket), reason=exc.reason) from exc
 
-    async def _look_or_down(self, socket: str, backend: str | None) -> Node | NodeDown:
+    async def _all_nodes(self, ask: Callable[[str], Awaitable[AnswerT]]) -> tuple[AnswerT | NodeDown, ...]:
+        """Ask every node; TransientError if none answers."""
+        async with asyncio.TaskGroup() as tasks:
+            asked = [tasks.create_task(self._answer_or_down(socket, ask)) for socket in self._targets]
+        found = tuple(task.result() for task in asked)
+        down = [node for node in found if isinstance(node, NodeDown)]
+        if len(down) == len(found):
+            reasons = "; ".join(f"{node.name}: {node.reason}" for node in down)
+            raise TransientError(f"HAProxy does not answer: {reasons}")
+        return found
+
+    async def _answer_or_down(
+        self, socket: str, ask: Callable[[str], Awaitable[AnswerT]]
+    ) -> AnswerT | NodeDown:
         try:
-            return await self._call(socket, lambda: self._look(socket, backend))
+            return await self._call(socket, lambda: ask(socket))
         except (TransientError, PermanentError) as exc:
             return NodeDown(self._names[socket], socket, str(exc))
 

@@ -138,15 +138,16 @@ def _server(state: Mapping[str, str], row: StatRow) -> Server:
         weight=int(state["srv_uweight"]),
         initial_weight=int(state["srv_iweight"]),
         admin=int(state["srv_admin_state"]),
-        health=_health(row) if is_up else Health.DOWN,
+        health=health_of(rise=row.rise, fall=row.fall, health=row.health) if is_up else Health.DOWN,
     )
 
 
-def _health(row: StatRow) -> Health:
-    if row.health is None or row.rise is None or row.fall is None:
+def health_of(*, rise: int | None, fall: int | None, health: int | None) -> Health:
+    """Read the columns check_rise, check_fall and check_health of a server that is used."""
+    if health is None or rise is None or fall is None:
         return Health.UNCHECKED
     # A server that is opened begins at rise: the first check lifts it to the top, or takes it DOWN.
-    just_opened = row.health <= row.rise < row.rise + row.fall - 1
+    just_opened = health <= rise < rise + fall - 1
     return Health.DOUBTFUL if just_opened else Health.UP
 
 

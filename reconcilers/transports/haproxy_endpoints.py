@@ -5,6 +5,7 @@ from pathlib import Path
 
 from crds.balancer import ServerState
 from reconcilers.contract import PermanentError
+from reconcilers.counters import CountedNode
 from reconcilers.servers import Node, NodeDown
 from reconcilers.transports.haproxy import HaproxyTransport
 from reconcilers.transports.haproxy_state_file import read_state_file, write_state_file
@@ -30,6 +31,10 @@ class HaproxyEndpoints:
     async def look(self, endpoint: str, backend: str | None = None) -> tuple[Node | NodeDown, ...]:
         """Look at all nodes, at one backend or at all; TransientError if none answers."""
         return await self._transport(endpoint).look(backend)
+
+    async def count(self, endpoint: str, backend: str) -> tuple[CountedNode | NodeDown, ...]:
+        """Read the counters of a backend's servers on all nodes; TransientError if none answers."""
+        return await self._transport(endpoint).count(backend)
 
     async def set_weight(self, endpoint: str, socket: str, backend: str, server: str, weight: int) -> None:
         """Set an absolute weight, 0 to 256."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from crds.balancer import ServerState
 from reconcilers.contract import NotSentError, PermanentError, TransientError
+from reconcilers.counters import CountedNode, CountedServer, Counters
 from reconcilers.servers import (
     CONFIGURED_MAINT,
     FORCED_DRAIN,
@@ -19,6 +20,7 @@ from reconcilers.servers import (
 )
 
 _STATIC = ("static-rr", "source", "uri", "hdr")
+_NOTHING = Counters(0, 0, 0, 0, 0, 0, 0, 0)
 _BITS = {ServerState.MAINT: FORCED_MAINT, ServerState.DRAIN: FORCED_DRAIN, ServerState.READY: 0}
 
 
@@ -56,10 +58,11 @@ class FakeNode:
     pid: int = 1000
     uptime_s: int = 3600
     state: dict[tuple[str, str], Server] = field(default_factory=dict)
+    counters: dict[tuple[str, str], Counters] = field(default_factory=dict)
 
     def begin(self, pid: int) -> None:
-        """Forget all that was set at run time; every server counts as UP until it was checked."""
-        self.pid, self.uptime_s, self.state = pid, 0, {}
+        """Forget all that was set or counted; every server counts as UP until it was checked."""
+        self.pid, self.uptime_s, self.state, self.counters = pid, 0, {}, {}
         for backend in self.backends:
             for each in backend.servers:
                 admin = (FORCED_MAINT | CONFIGURED_MAINT if each.is_disabled else 0) | each.inherited
@@ -69,21 +72,25 @@ class FakeNode:
 
     def check(self) -> None:
         """Let every health check run once, far enough to decide."""
-        for backend, each in self._configured():
+        for backend, each in self.configured():
             server = self.state[backend.name, each.name]
             if each.is_checked and server.state is not ServerState.MAINT:
                 health = Health.UP if each.is_alive else Health.DOWN
                 self.state[backend.name, each.name] = replace(server, health=health)
         self.uptime_s += 1
 
-    def _configured(self) -> list[tuple[FakeBackend, FakeServer]]:
+    def configured(self) -> list[tuple[FakeBackend, FakeServer]]:
         return [(backend, each) for backend in self.backends for each in backend.servers]
 
     def carriers(self, backend: str) -> set[str]:
         """Return the servers that get new clients and are really there to serve them."""
-        alive = {each.name for found, each in self._configured() if found.name == backend and each.is_alive}
+        alive = {each.name for found, each in self.configured() if found.name == backend and each.is_alive}
         servers = [server for (name, _), server in self.state.items() if name == backend]
         return {server.name for server in servers if server.takes_traffic and server.name in alive}
+
+    def counted(self, backend: str, server: str) -> Counters:
+        """Return what it has counted for a server."""
+        return self.counters.get((backend, server), _NOTHING)
 
     def change(self, backend: str, server: str, **fields: object) -> None:
         """Set fields of a server's run-time state by hand."""
@@ -151,6 +158,42 @@ class FakeHaproxy:
         )
         is_admin = node.level == "admin"
         return Node(node.name, node.socket, node.pid, "2.6.12-1+deb12u4", node.uptime_s, is_admin, backends)
+
+    def serve(
+        self, server: str, requests: int = 0, *, number: int = 0, backend: str | None = None, **others: int
+    ) -> None:
+        """Let a server have answered so many requests more, on a node by its number.
+
+        *others* are as in ``Counters``: so many of the requests were answered with ``errors_5xx``; what was
+        ``refused`` or ``broken`` comes on top. ``sessions`` and ``queued`` are what it holds from now on.
+        """
+        node = self.nodes[number]
+        (name,) = {each.name for each, found in node.configured() if found.name == server} & (
+            {backend} if backend else {each.name for each in node.backends}
+        )
+        before = node.counted(name, server)
+        held = {each: others.pop(each) for each in ("sessions", "queued") if each in others}
+        failed = sum(others.get(each, 0) for each in ("refused", "broken", "retries", "redispatches"))
+        added = {"requests": requests, "attempts": requests + failed, **others}
+        new = {each: getattr(before, each) + more for each, more in added.items()}
+        node.counters[name, server] = replace(before, **new, **held)
+
+    async def count(self, endpoint: str, backend: str) -> tuple[CountedNode | NodeDown, ...]:
+        nodes = self._nodes(endpoint)
+        counted = tuple(self._counted(node, backend) for node in nodes)
+        if all(isinstance(node, NodeDown) for node in counted):
+            raise TransientError("HAProxy does not answer")
+        return counted
+
+    def _counted(self, node: FakeNode, backend: str) -> CountedNode | NodeDown:
+        if node.refuses is not None:
+            return NodeDown(node.name, node.socket, str(node.refuses))
+        servers = (
+            CountedServer(each.name, node.state[backend, each.name].health, node.counted(backend, each.name))
+            for found, each in node.configured()
+            if found.name == backend
+        )
+        return CountedNode(node.name, node.socket, node.pid, tuple(servers))
 
     async def set_weight(self, endpoint: str, socket: str, backend: str, server: str, weight: int) -> None:
         node, configured = self._admitted(endpoint, socket, backend, server)
