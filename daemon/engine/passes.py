@@ -155,7 +155,7 @@ class Passes:
                 yield from self._declared(resource, write, view)
         if declared:
             keys = {child.key for child in declared}
-            lost = [child.key for child in self._store.state.children(resource.key) if child.key not in keys]
+            lost = [child.key for child in view.children(resource.key) if child.key not in keys]
             yield from (Orphan(key, now) for key in lost)
         for other in plan.writes:
             if isinstance(other, Amend):
