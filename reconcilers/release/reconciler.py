@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from crds.release import ReleaseSpec
+from crds.release import Attempt, Phase, ReleaseMemo, ReleaseSpec, ReleaseStatus
+from metrics.releases import ReleaseMetrics
 from reconcilers.contract import Outcome, Plan, Resource, Step, View
 from reconcilers.release.apply import apply_action
 from reconcilers.release.model import ReleaseAction, SeenRelease
 from reconcilers.release.observe import Outside, observe_release
+from reconcilers.release.phases import ENDED
 from reconcilers.release.plan import plan_release
 
 
@@ -19,10 +21,18 @@ class ReleaseReconciler:
     pass_deadline = timedelta(seconds=10)
 
     def __init__(
-        self, outside: Outside, *, process: str, monotonic: Callable[[], float], now: Callable[[], datetime]
+        self,
+        outside: Outside,
+        metrics: ReleaseMetrics,
+        *,
+        process: str,
+        monotonic: Callable[[], float],
+        now: Callable[[], datetime],
     ) -> None:
         """Take *process*, a name that no other run of the daemon has; *monotonic* is its clock in seconds."""
         self._outside = outside
+        self._metrics = metrics
+        self._known: dict[str, int] = {}
         self._process = process
         self._monotonic = monotonic
         self._now = now
@@ -32,6 +42,7 @@ class ReleaseReconciler:
         return None
 
     async def observe(self, resource: Resource[ReleaseSpec], view: View) -> SeenRelease:
+        self._measure(resource, view)
         return await observe_release(
             self._outside,
             resource,
@@ -43,6 +54,44 @@ class ReleaseReconciler:
 
     def plan(self, resource: Resource[ReleaseSpec], seen: SeenRelease, now: datetime) -> Plan[ReleaseAction]:
         return plan_release(resource, seen, now)
+
+    def _measure(self, resource: Resource[ReleaseSpec], view: View) -> None:
+        """Tell what the store has of it; a rollback is counted once, by the process that saw it begin."""
+        name, status = resource.key.name, resource.status
+        found = status if isinstance(status, ReleaseStatus) else ReleaseStatus()
+        attempt = found.attempt
+        self._metrics.keep_only({each.key.name for each in view.list(self.kind)})
+        self._metrics.state(
+            name,
+            attempt.phase.value if attempt is not None else None,
+            held=attempt is not None and attempt.hold is not None,
+            quarantined=len(found.quarantine),
+            limit=resource.spec.error_rate.limit,
+        )
+        shown = resource.memo.shown if isinstance(resource.memo, ReleaseMemo) else {}
+        is_live = attempt is not None and attempt.phase not in ENDED
+        self._metrics.ratios(
+            name,
+            {
+                service: {
+                    "candidate": (each.requests, each.errors),
+                    "stable": (each.stable_requests, each.stable_errors),
+                }
+                for service, each in shown.items()
+                if is_live
+            },
+        )
+        if attempt is not None:
+            self._count(name, attempt)
+
+    def _count(self, name: str, attempt: Attempt) -> None:
+        if attempt.phase not in ENDED:
+            self._known[name] = attempt.number
+        elif self._known.pop(name, 0) == attempt.number and attempt.phase is Phase.ROLLED_BACK:
+            began, ended = attempt.decided_at, attempt.ended_at
+            took = (ended - began).total_seconds() if began is not None and ended is not None else 0.0
+            trigger = attempt.trigger.value if attempt.trigger is not None else "unknown"
+            self._metrics.rolled_back(name, trigger, took)
 
     async def apply(self, step: Step[ReleaseAction]) -> Outcome:
         return await apply_action(self._outside.hooks, self._outside.reports, step.action)

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from prometheus_client import CollectorRegistry
+
 from crds.meta import Key
 from crds.release import ReleaseSpec
 from crds.service import ServiceSpec
 from daemon.engine.passes import AnyReconciler
 from daemon.store.operations import Apply
 from lab.pve.cluster import PveCluster
+from metrics.releases import ReleaseMetrics
 from reconcilers.contract import TransientError
 from reconcilers.hook_runs import HookResult, HookRun, HookState
 from reconcilers.release.model import Answers
@@ -101,24 +104,45 @@ class Users:
 
 @dataclass
 class ScriptedHooks:
-    """Hooks that pass at once, but for those that are told otherwise."""
+    """Hooks that pass at once, but for those that are told otherwise.
 
-    known: Mapping[str, bool] = field(default_factory=lambda: {"unit": True, "smoke": True})
+    ``seconds`` is how long a hook takes, by its name; one that runs when the daemon ends is lost.
+    """
+
+    known: Mapping[str, bool] = field(default_factory=lambda: {"unit": True, "audit": False, "smoke": True})
     outcomes: dict[str, HookState] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
     runs: dict[str, HookResult] = field(default_factory=dict)
     begun: Counter[str] = field(default_factory=Counter)
+    stopped: list[str] = field(default_factory=list)
+    _ends_at: dict[str, float] = field(default_factory=dict)
 
     async def start(self, run: HookRun) -> str:
+        assert run.run_id not in self.runs, "a run's name is used once"
         self.begun[run.run_id] += 1
-        state = self.outcomes.get(run.hook, HookState.PASSED)
-        self.runs[run.run_id] = HookResult(run.hook, state, state.value, seconds=0.1)
+        self._ends_at[run.run_id] = asyncio.get_running_loop().time() + self.seconds.get(run.hook, 0.0)
+        self.runs[run.run_id] = HookResult(run.hook, HookState.RUNNING, "running")
         return run.run_id
 
     async def look(self, run_id: str) -> HookResult | None:
+        found = self.runs.get(run_id)
+        is_over = self._ends_at.get(run_id, 0.0) <= asyncio.get_running_loop().time()
+        if found is not None and found.state is HookState.RUNNING and is_over:
+            state = self.outcomes.get(found.hook, HookState.PASSED)
+            seconds = self.seconds.get(found.hook, 0.0)
+            self.runs[run_id] = HookResult(found.hook, state, state.value, seconds=seconds)
         return self.runs.get(run_id)
 
     async def stop(self, run_id: str) -> None:
-        self.runs.pop(run_id, None)
+        self.stopped.append(run_id)
+        found = self.runs[run_id]
+        self.runs[run_id] = HookResult(found.hook, HookState.STOPPED, "stopped")
+
+    def restarted(self) -> None:
+        """Lose what ran when the daemon ended."""
+        for run_id, found in self.runs.items():
+            if found.state is HookState.RUNNING and self._ends_at[run_id] > asyncio.get_running_loop().time():
+                self.runs[run_id] = HookResult(found.hook, HookState.LOST, "lost")
 
 
 @dataclass
@@ -145,7 +169,9 @@ class ReleaseWorld:
     def reconcilers(self) -> Mapping[str, AnyReconciler]:
         """Return what a new process would have."""
         self.runs += 1
+        self.hooks.restarted()
         loop = asyncio.get_running_loop()
+        metrics = ReleaseMetrics(CollectorRegistry(), phases=(), triggers=())
         outside = Outside(
             balancers=self.haproxy,
             clusters={"pve": self.world.proxmox},
@@ -155,7 +181,7 @@ class ReleaseWorld:
             reports=self,
         )
         release = ReleaseReconciler(
-            outside, process=f"run {self.runs}", monotonic=loop.time, now=VirtualClock().now
+            outside, metrics, process=f"run {self.runs}", monotonic=loop.time, now=VirtualClock().now
         )
         return {**self.world.reconcilers(), "Release": release}
 
