@@ -4,27 +4,39 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from crds.quantity import mebibytes_text
+from lab.control import call_now
 from lab.layout import Lab
 from lab.processes import marked, send
-from lab.sight import Sight, wait_until
+from lab.sight import SeenContainer, Sight, wait_until
 from lab.slots import read_services
 from lab.start import Options, bring_up, drop, start_daemon
 
-_KILLS = 5
-_PATIENCE_S = 200
-#: What each round drops, and which line of which file it changes.
+_PATIENCE_S = 60
+
+
+@dataclass(frozen=True)
+class Round:
+    """What is dropped and, in the same moment, which line of which file is changed."""
+
+    dropped: str
+    changed: str
+    old: str
+    new: str
+
+
 _ROUNDS = (
-    ("psa-billing", "psa-crm", r"memory: \S+", "memory: 5Gi"),
-    ("psa-projects", "psa-tickets", r"disk: \S+", "disk: 60Gi"),
-    ("psa-assets", "psa-crm", r"cores: \S+", "cores: 3"),
-    ("psa-auth", "psa-billing", r"memory: \S+", "memory: 6Gi"),
-    ("psa-vcio", "psa-crm", r"memory: \S+", "memory: 7Gi"),
+    Round("psa-billing", "psa-crm", r"memory: \S+", "memory: 5Gi"),
+    Round("psa-projects", "psa-tickets", r"disk: \S+", "disk: 60Gi"),
+    Round("psa-assets", "psa-crm", r"cores: \S+", "cores: 3"),
+    Round("psa-auth", "psa-billing", r"memory: \S+", "memory: 6Gi"),
+    Round("psa-vcio", "psa-crm", r"memory: \S+", "memory: 7Gi"),
 )
 
 
@@ -38,13 +50,18 @@ def lab(short_path: Path) -> Iterator[Lab]:
     assert marked(lab.record.mark) == frozenset()
 
 
-def _change(lab: Lab, service: str, old: str, new: str) -> None:
-    path = lab.desired / "services" / f"{service}.yaml"
-    text, count = re.subn(old, new, path.read_text(), count=1)
+def _begin(lab: Lab, each: Round) -> None:
+    drop(lab, Path("services") / f"{each.dropped}.yaml")
+    path = lab.desired / "services" / f"{each.changed}.yaml"
+    text, count = re.subn(each.old, each.new, path.read_text(), count=1)
     assert count == 1
     draft = path.with_name(f".{path.name}.swp")
     draft.write_text(text)
     draft.replace(path)
+
+
+def _kill(lab: Lab) -> None:
+    assert send(lab.parts.running()["daemon"], signal.SIGKILL)
 
 
 def _wanted(lab: Lab) -> dict[int, tuple[str, str, str]]:
@@ -70,23 +87,10 @@ def _found(sight: Sight) -> dict[int, tuple[str, str, str]]:
     return seen
 
 
-@pytest.mark.timeout(400)
-def test_five_kills_at_random_moments_end_where_no_kill_would(lab: Lab) -> None:
-    seed = random.SystemRandom().randrange(1_000_000)
-    chance, sight = random.Random(seed), Sight(lab)  # noqa: S311 - moments, no secret
-    story = [f"seed {seed}"]
-    for dropped, changed, old, new in _ROUNDS[:_KILLS]:
-        drop(lab, Path("services") / f"{dropped}.yaml")
-        _change(lab, changed, old, new)
-        moment = chance.uniform(0, 3)
-        story.append(f"{dropped} after {moment:.2f} s")
-        time.sleep(moment)
-        assert send(lab.parts.running()["daemon"], signal.SIGKILL)
-        start_daemon(lab)
-
-    wanted = _wanted(lab)
-    # A kill between the intent and the call leaves no trace: 60 s and two looks 30 s apart prove that.
-    assert wait_until(lambda: _found(sight) == wanted and not sight.unready(), _PATIENCE_S) is not None, (
+def _ends_as_without_a_kill(lab: Lab, story: list[str], patience_s: float) -> None:
+    """Check that all is as the files say, that each thing was done once, and that nothing is left to do."""
+    wanted, sight = _wanted(lab), Sight(lab)
+    assert wait_until(lambda: _found(sight) == wanted and not sight.unready(), patience_s) is not None, (
         story, wanted, _found(sight), sight.unready()
     )  # fmt: skip
     changes = [(seen.method, seen.path) for seen in sight.changes()]
@@ -104,3 +108,92 @@ def test_five_kills_at_random_moments_end_where_no_kill_would(lab: Lab) -> None:
     assert done.returncode == 0, (story, done.stdout)
     time.sleep(3)
     assert [(seen.method, seen.path) for seen in sight.changes()] == changes, story
+
+
+def _ctid(lab: Lab, each: Round) -> int:
+    return read_services(lab.example)[each.dropped].colors.blue.ctid
+
+
+def _is_seen(lab: Lab, ctid: int, so: Callable[[SeenContainer], bool]) -> None:
+    """Wait until the container is there and so."""
+    sight = Sight(lab)
+
+    def look() -> bool:
+        found = sight.containers().get(ctid)
+        return found is not None and so(found)
+
+    assert wait_until(look, _PATIENCE_S) is not None
+
+
+def _while_proxmox_makes_the_container(lab: Lab, each: Round) -> None:
+    _begin(lab, each)
+    _is_seen(lab, _ctid(lab, each), lambda container: container.config.get("lock") == "create")
+    _kill(lab)
+
+
+def _while_proxmox_starts_the_container(lab: Lab, each: Round) -> None:
+    _begin(lab, each)
+    sight, path = Sight(lab), f"/{_ctid(lab, each)}/status/start"
+    assert wait_until(lambda: any(c.path.endswith(path) for c in sight.changes()), _PATIENCE_S) is not None
+    _kill(lab)
+
+
+def _before_the_answer_to_a_change_that_was_made(lab: Lab, each: Round) -> None:
+    hanging = {"kind": "slow", "seconds": 600, "method": "PUT", "path": "/config$"}
+    call_now(lab.socket("pve"), "POST", "/fault", hanging)
+    _begin(lab, each)
+    _is_seen(lab, 101, lambda container: container.config["cores"] == "3")
+    _is_seen(lab, _ctid(lab, each), lambda container: container.config.get("lock") == "create")
+    _kill(lab)
+    call_now(lab.socket("pve"), "DELETE", "/faults")
+
+
+def _before_the_files_change(lab: Lab, each: Round) -> None:
+    _kill(lab)
+    _begin(lab, each)
+
+
+def _when_all_is_done(lab: Lab, each: Round) -> None:
+    _begin(lab, each)
+    _is_done(lab)
+    _kill(lab)
+
+
+def _is_done(lab: Lab) -> None:
+    sight = Sight(lab)
+    assert wait_until(lambda: _found(sight) == _wanted(lab) and not sight.unready(), _PATIENCE_S) is not None
+
+
+_MOMENTS = (
+    _while_proxmox_makes_the_container,
+    _while_proxmox_starts_the_container,
+    _before_the_answer_to_a_change_that_was_made,
+    _before_the_files_change,
+    _when_all_is_done,
+)
+
+
+@pytest.mark.timeout(400)
+def test_killed_at_five_moments_that_leave_a_trace_it_goes_on_where_it_was(lab: Lab) -> None:
+    _is_done(lab)  # else a kill may hit the one moment that leaves none, of another container
+    for each, moment in zip(_ROUNDS, _MOMENTS, strict=True):
+        moment(lab, each)
+        start_daemon(lab)
+    _ends_as_without_a_kill(lab, [moment.__name__ for moment in _MOMENTS], _PATIENCE_S)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_five_kills_at_random_moments_end_where_no_kill_would(lab: Lab) -> None:
+    seed = random.SystemRandom().randrange(1_000_000)
+    chance = random.Random(seed)  # noqa: S311 - moments, no secret
+    story = [f"seed {seed}"]
+    for each in _ROUNDS:
+        _begin(lab, each)
+        moment = chance.uniform(0, 3)
+        story.append(f"{each.dropped} after {moment:.2f} s")
+        time.sleep(moment)
+        _kill(lab)
+        start_daemon(lab)
+    # A kill between the intent and the call leaves no trace: 60 s and two looks 30 s apart prove that.
+    _ends_as_without_a_kill(lab, story, 200)
