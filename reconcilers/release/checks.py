@@ -92,6 +92,8 @@ def _memory(slots: tuple[_Slot, ...], site: Site) -> Check:
         room = site.rooms.get(node)
         if room is None or not room.is_online:
             troubles.append(f"node {node} is not online")
+        elif room.memory_free is None:
+            troubles.append(f"the memory of {node} is not seen: the token needs Sys.Audit on /nodes/{node}")
         elif room.memory_free < mebibytes * _MIB:
             free = room.memory_free // _MIB
             troubles.append(f"node {node} has {free} MiB free, {mebibytes} MiB are needed")

@@ -91,25 +91,27 @@ class ReportFolder:
         draft.replace(self._folder / name)
 
 
-async def read_site(cluster: Proxmox, places: Iterable[tuple[str, str]]) -> Site:
-    """Ask a cluster what it has; *places* are nodes and storages of templates. Never raises."""
+async def read_site(
+    cluster: Proxmox, templates: Iterable[tuple[str, str]], disks: Iterable[tuple[str, str]]
+) -> Site:
+    """Ask a cluster what it has; *templates* and *disks* name nodes and their storages. Never raises."""
     try:
         rows = _rows(await cluster.read(("cluster", "resources")))
-        templates = set[tuple[str, str]]()
-        for node, storage in sorted(set(places)):
+        volumes = set[tuple[str, str]]()
+        for node, storage in sorted(set(templates)):
             path = ("nodes", node, "storage", storage, "content")
             listed = _rows(await cluster.read(path, {"content": "vztmpl"}))
-            templates |= {(node, str(row["volid"])) for row in listed if "volid" in row}
+            volumes |= {(node, str(row["volid"])) for row in listed if "volid" in row}
+        free = {}
+        for node, storage in sorted(set(disks)):
+            found = await cluster.read(("nodes", node, "storage", storage, "status"))
+            free[node, storage] = _number(found, "avail") if isinstance(found, dict) else 0
     except (TransientError, PermanentError) as exc:
         return Site(unseen=str(exc))
     return Site(
         rooms={str(row.get("node")): _room(row) for row in rows if row.get("type") == "node"},
-        storage_free={
-            (str(row.get("node")), str(row.get("storage"))): _number(row, "maxdisk") - _number(row, "disk")
-            for row in rows
-            if row.get("type") == "storage"
-        },
-        templates=frozenset(templates),
+        storage_free=free,
+        templates=frozenset(volumes),
         guests={
             _number(row, "vmid"): str(row.get("name", "nameless"))
             for row in rows
@@ -119,7 +121,8 @@ async def read_site(cluster: Proxmox, places: Iterable[tuple[str, str]]) -> Site
 
 
 def _room(row: Mapping[str, Json]) -> Room:
-    free = _number(row, "maxmem") - _number(row, "mem")
+    """Read a node's row; without Sys.Audit it has no figures."""
+    free = _number(row, "maxmem") - _number(row, "mem") if "maxmem" in row else None
     return Room(str(row.get("node")), is_online=row.get("status") == "online", memory_free=free)
 
 

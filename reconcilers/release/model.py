@@ -60,11 +60,11 @@ class SeenMember:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a node has left. Bytes."""
+    """What a node has left, in bytes; ``memory_free`` is None where the token may not see it."""
 
     node: str
     is_online: bool
-    memory_free: int
+    memory_free: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,15 +199,11 @@ async def _preflight(
     is_busy = any(run.state is HookState.RUNNING for run in hooks.values())
     if attempt is None or attempt.phase is not Phase.PRE_CHECK or is_busy:
         return None
-    places: dict[str, list[tuple[str, str]]] = {}
     stored = [_stored(view, name) for name in attempt.members]
     specs = {seen.name: seen.service.spec for seen in stored if seen.service is not None}
-    for name, spec in specs.items():
-        slot = spec.colors[attempt.members[name].candidate]
-        storage = spec.container.template.partition(":")[0]
-        places.setdefault(spec.container.endpoint, []).append((slot.node, storage))
+    endpoints = {spec.container.endpoint for spec in specs.values()}
     async with asyncio.TaskGroup() as tasks:
-        sites = {name: tasks.create_task(_site(outside, name, where)) for name, where in places.items()}
+        sites = {name: tasks.create_task(_site(outside, attempt, name, specs)) for name in endpoints}
         nodes = {name: tasks.create_task(_looked(outside.balancers, spec)) for name, spec in specs.items()}
     return Preflight(
         sites={name: task.result() for name, task in sites.items()},
@@ -215,11 +211,15 @@ async def _preflight(
     )
 
 
-async def _site(outside: Outside, endpoint: str, places: list[tuple[str, str]]) -> Site:
+async def _site(outside: Outside, attempt: Attempt, endpoint: str, specs: Mapping[str, ServiceSpec]) -> Site:
     cluster = outside.clusters.get(endpoint)
     if cluster is None:
         return Site(unseen=f"the settings have no Proxmox endpoint {endpoint}")
-    return await read_site(cluster, places)
+    here = {name: spec for name, spec in specs.items() if spec.container.endpoint == endpoint}
+    nodes = {name: spec.colors[attempt.members[name].candidate].node for name, spec in here.items()}
+    templates = [(nodes[name], spec.container.template.partition(":")[0]) for name, spec in here.items()]
+    disks = [(nodes[name], spec.container.storage) for name, spec in here.items()]
+    return await read_site(cluster, templates, disks)
 
 
 async def _looked(balancers: Balancers, spec: ServiceSpec) -> tuple[Node | NodeDown, ...]:
