@@ -1,18 +1,21 @@
 """psactl describe."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 import click
 
+from daemon.cli.blocks import pairs, section
 from daemon.cli.client import PLAN_S
 from daemon.cli.documents import data_option, document
 from daemon.cli.facts import Happening, Thing, happenings, plans, understood
 from daemon.cli.failures import CommandError
 from daemon.cli.plan import told_of_one
 from daemon.cli.references import selected
+from daemon.cli.release.scene import KIND, scenes
+from daemon.cli.release.story import Chapter, chapters
+from daemon.cli.release.strip import shortened
 from daemon.cli.screen import Screen, Tone
 from daemon.cli.session import Session, reaches_daemon, session
 from daemon.cli.spans import age, moment
@@ -44,24 +47,20 @@ def describe(words: tuple[str, ...], form: str | None) -> None:
     sections = [
         ("", _heading(found, screen, now)),
         ("Conditions", _conditions(found, screen, now)),
-        ("Status", _status(found, screen)),
+        *_chapters(here, found),
         ("Children", _children(found, objects, screen)),
         ("Plan", _plan_lines(here, found)),
         ("Events", _events(understood(happenings, events), screen, now)),
     ]
     here.warn_of_observe_mode()
-    click.echo("\n\n".join(_section(title, lines, screen) for title, lines in sections if lines))
+    click.echo("\n\n".join(section(title, lines, screen) for title, lines in sections if lines))
 
 
-def _section(title: str, lines: Sequence[str], screen: Screen) -> str:
-    if not title:
-        return "\n".join(lines)
-    return "\n".join([screen.paint(title, Tone.TITLE), *(textwrap.indent(line, "  ") for line in lines)])
-
-
-def _inside(screen: Screen) -> Screen:
-    """Return the screen of a section, two columns narrower."""
-    return Screen(None if screen.width is None else screen.width - 2, screen.color)
+def _chapters(here: Session, found: Thing) -> list[Chapter]:
+    """Return what the kind reports: a release has a story, the others a few fields."""
+    if found.kind != KIND:
+        return [("Status", _status(found, here.out))]
+    return list(chapters(scenes(here, [found.raw], here.client.get("status"))[0], here.out))
 
 
 def _heading(found: Thing, screen: Screen, now: datetime) -> list[str]:
@@ -80,22 +79,11 @@ def _heading(found: Thing, screen: Screen, now: datetime) -> list[str]:
         "annotations": ", ".join(f"{name}={value}" for name, value in found.annotations.items()),
     }
     title = f"{screen.paint(found.key, Tone.TITLE)}  {word}{since}"
-    return [title, *_pairs([(name, text) for name, text in facts.items() if text], screen, "  ")]
-
-
-def _pairs(pairs: Sequence[tuple[str, str]], screen: Screen, indent: str = "") -> list[str]:
-    """Return aligned names and texts; a long text goes on under itself."""
-    width = max((len(name) for name, _ in pairs), default=0)
-    lines = []
-    for name, text in pairs:
-        head = f"{indent}{name:{width}}  "
-        first, *rest = screen.wrap(text, len(head))
-        lines += [f"{head}{first}", *(f"{' ' * len(head)}{line}" for line in rest)]
-    return lines
+    return [title, *pairs([(name, text) for name, text in facts.items() if text], screen, "  ")]
 
 
 def _conditions(found: Thing, screen: Screen, now: datetime) -> list[str]:
-    inner = _inside(screen)
+    inner = screen.inside
     lines = []
     for each in found.conditions:
         tone = condition_tone(each)
@@ -109,8 +97,8 @@ def _conditions(found: Thing, screen: Screen, now: datetime) -> list[str]:
 
 def _status(found: Thing, screen: Screen) -> list[str]:
     status = found.raw["status"]
-    pairs = [(name, _text(value)) for name, value in status.items() if name not in _NO_STATUS]
-    return _pairs([(name, text) for name, text in pairs if text], _inside(screen))
+    facts = [(name, _text(value)) for name, value in status.items() if name not in _NO_STATUS]
+    return pairs([(name, text) for name, text in facts if text], screen.inside)
 
 
 def _text(value: Any) -> str:
@@ -143,11 +131,11 @@ def _plan_lines(here: Session, found: Thing) -> list[str]:
         planned = understood(plans, {"plans": [_plan(here, found)]})[0]
     except CommandError as exc:
         return [here.out.say(Tone.BAD, exc.message)]
-    inner = _inside(here.out)
+    inner = here.out.inside
     lines, _ = told_of_one(planned, inner)
     block = "\n".join(lines).splitlines()
     return [line.removeprefix("  ") for line in block] or ["Nothing to do."]
 
 
 def _events(found: Sequence[Happening], screen: Screen, now: datetime) -> list[str]:
-    return [event_line(each, _inside(screen), now, names_object=False) for each in found]
+    return [event_line(shortened(each), screen.inside, now, names_object=False) for each in found]

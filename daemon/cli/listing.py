@@ -5,12 +5,15 @@ from datetime import datetime
 from typing import Any, Final
 
 from daemon.cli.facts import Thing
+from daemon.cli.release.phases import PROMOTED, SHARED, Phase
 from daemon.cli.screen import Screen, Tone
 from daemon.cli.spans import age
 from daemon.cli.states import state_of
 from daemon.cli.table import Cell, table
 
 _Columns = Mapping[str, Callable[[Thing], str]]
+_RUNS_SHARED: Final = frozenset(phase.value for phase in SHARED)
+_HAS_ALL: Final = frozenset(phase.value for phase in {*PROMOTED, Phase.COMPLETED})
 
 
 def listing(objects: Sequence[Thing], screen: Screen, now: datetime, *, is_wide: bool) -> list[str]:
@@ -56,12 +59,42 @@ def _live(found: Thing) -> str:
     return f"{live} {text_at(found, 'status', 'versions', live)}".strip()
 
 
+def _versions(found: Thing) -> str:
+    """Return the version that is released, behind the one that was live before where that was one."""
+    attempt = _attempt(found)
+    old = {member.get("stableVersion") for member in attempt.get("members", {}).values()} - {None}
+    new = text_at(found, "status", "attempt", "version") or text_at(found, "spec", "version")
+    return f"{old.pop()} → {new}" if len(old) == 1 else new
+
+
+def _phase(found: Thing) -> str:
+    return text_at(found, "status", "attempt", "phase")
+
+
+def _share(found: Thing) -> str:
+    """Return the stable and the candidate share of the first entry, as far as the attempt tells."""
+    attempt, shown = _attempt(found), found.raw.get("memo") or {}
+    if not attempt:
+        return ""
+    figures: Mapping[str, Any] = next(iter(shown.get("shown", {}).values()), {})
+    if attempt["phase"] in _RUNS_SHARED and shown.get("attempt") == attempt["number"] and figures:
+        share = figures.get("observed", figures["asked"])
+    else:
+        share = 100 if attempt["phase"] in _HAS_ALL else 0
+    return f"{100 - share}/{share}"
+
+
+def _attempt(found: Thing) -> Mapping[str, Any]:
+    return found.raw["status"].get("attempt") or {}
+
+
 _OF_KIND: Final[Mapping[str, _Columns]] = {
     "Container": {
         "CT": lambda found: text_at(found, "spec", "ctid"),
         "NODE": lambda found: text_at(found, "status", "node") or text_at(found, "spec", "node"),
         "RUNS": lambda found: text_at(found, "status", "state"),
     },
+    "Release": {"VERSION": _versions, "PHASE": _phase, "SHARE": _share},
     "Service": {"LIVE": _live},
     "TrafficSplit": {
         "BLUE": lambda found: text_at(found, "spec", "blue", "weight"),

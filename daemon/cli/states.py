@@ -5,12 +5,15 @@ from datetime import datetime
 from typing import Final
 
 from daemon.cli.facts import Condition, Thing
+from daemon.cli.release.phases import ENDED
 from daemon.cli.screen import Tone
+from daemon.cli.values import instant, line
 
 #: Reasons that a person gave, or has to end.
 _HELD: Final = frozenset({"Suspended", "ObserveMode", "Orphaned"})
 #: Reasons that pass by themselves.
 _PASSING: Final = frozenset({"Changing", "Waiting", "Running", "DependencyNotReady", "OutcomeUnknown"})
+_ENDED: Final = frozenset(phase.value for phase in ENDED)
 #: Conditions whose True is bad news; the others' False is.
 _BAD_WHEN_TRUE: Final = frozenset({"Degraded", "Drifted", "Stalled"})
 
@@ -36,7 +39,23 @@ def state_of(found: Thing) -> State:
         return State("New", Tone.BUSY, found.created_at, "not looked at yet")
     if found.observed_generation < found.generation and not _is_told_why(found, ready):
         return State("Changed", Tone.BUSY, None, f"generation {found.generation} is not looked at yet")
-    return _by_conditions(found, ready)
+    return _of_attempt(found, ready) or _by_conditions(found, ready)
+
+
+def _of_attempt(found: Thing, ready: Condition) -> State | None:
+    """Return the state of a release whose attempt runs, since its phase began; None for everything else."""
+    attempt = found.raw["status"].get("attempt") if found.kind == "Release" else None
+    if not attempt or attempt["phase"] in _ENDED:
+        return None
+    phase, since, hold = line(attempt["phase"]), instant(attempt["enteredAt"]), attempt.get("hold")
+    if hold:
+        return State("Held", Tone.HELD, since, line(f"{hold['reason']}: {hold['message']}"))
+    message = ready.message.removeprefix(f"{line(attempt['version'])}: {phase}: ")
+    if phase == "RollingBack":
+        return State(phase, Tone.BAD, since, line(f"{attempt.get('reason')}: {attempt['message']}"))
+    if ready.status == "True":
+        return State("Ready", Tone.GOOD, since, message)
+    return State("Releasing", Tone.NOW, since, message)
 
 
 def _is_told_why(found: Thing, ready: Condition) -> bool:

@@ -1,20 +1,27 @@
 """psactl status."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import click
 
 from daemon.cli.documents import data_option, document
 from daemon.cli.facts import DaemonStatus, EndpointState, daemon_status, understood
 from daemon.cli.planning import counted
+from daemon.cli.release.facts import Attempt
+from daemon.cli.release.outlook import verdict
+from daemon.cli.release.scene import KIND, Scene, scenes
 from daemon.cli.screen import Screen, Tone
-from daemon.cli.session import reaches_daemon, session
-from daemon.cli.spans import age
+from daemon.cli.session import Session, reaches_daemon, session
+from daemon.cli.shares import freeze, freeze_said, override_said, shares
+from daemon.cli.spans import age, lasting
 
 
 @click.command(short_help="Show how the daemon is.")
 @data_option
 @reaches_daemon
 def status(form: str | None) -> None:
-    """Show the daemon's mode, its directory, its endpoints, and how many objects are ready."""
+    """Show the daemon's mode, directory and endpoints, how many objects are ready, and what releases do."""
     here = session()
     raw = here.client.get("status")
     if form is not None:
@@ -23,7 +30,8 @@ def status(form: str | None) -> None:
     found = understood(daemon_status, raw)
     up = age(found.started_at, here.now())
     click.echo(f"psa-reconciler {found.version}, up {up}")
-    click.echo("\n".join(told(found, here.out)))
+    lines = [*told(found, here.out), *release_lines(here, raw)]
+    click.echo("\n".join(lines))
 
 
 def told(found: DaemonStatus, screen: Screen) -> list[str]:
@@ -36,6 +44,40 @@ def told(found: DaemonStatus, screen: Screen) -> list[str]:
         screen.say(objects, f"objects    {found.ready} of {found.total} ready", "  "),
         *(screen.say(*endpoint_said(each), "  ") for each in found.endpoints),
     ]
+
+
+def release_lines(here: Session, raw: Any) -> list[str]:
+    """Return a line for a freeze, for each override, and for each release that runs or was given up."""
+    return ["\n".join(_fact(*each, here.out)) for each in _of_releases(here, raw)]
+
+
+def _of_releases(here: Session, raw: Any) -> Iterator[tuple[Tone, str, str]]:
+    now, frozen = here.now(), understood(freeze, raw)
+    if frozen is not None and now < frozen.until:
+        yield Tone.HELD, "releases", freeze_said(frozen, now)
+    for each in here.client.get("objects", "TrafficSplit"):
+        split = understood(shares, each)
+        found = split.overridden(now)
+        if found is not None:
+            yield Tone.HELD, "traffic", override_said(split.service, found, now)
+    for scene in scenes(here, here.client.get("objects", KIND), raw):
+        attempt = scene.release.attempt
+        if attempt is not None and (attempt.is_running or attempt.is_broken):
+            yield _release(scene, attempt)
+
+
+def _release(scene: Scene, attempt: Attempt) -> tuple[Tone, str, str]:
+    said, since = verdict(scene), lasting((scene.now - attempt.entered_at).total_seconds())
+    head = f"{scene.release.name} {attempt.versions}, {attempt.phase.value} for {since}"
+    return said.tone, "release", f"{head}: {said.text}"
+
+
+def _fact(tone: Tone, name: str, text: str, screen: Screen) -> Iterator[str]:
+    """Yield a line with its sign and name, and what does not fit below the text."""
+    head = f"{name:9}  "
+    first, *rest = screen.wrap(text, len(head) + 4)
+    yield f"  {screen.paint(f'{tone.glyph} ', tone)}{head}{first}"
+    yield from (f"{' ' * (len(head) + 4)}{line}" for line in rest)
 
 
 def source_lines(found: DaemonStatus, screen: Screen) -> list[str]:

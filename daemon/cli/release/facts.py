@@ -161,6 +161,7 @@ class Request:
     verb: str
     actor: str
     at: datetime | None
+    reason: str
     accepted: bool
     answer: str | None
 
@@ -174,6 +175,7 @@ class Wish:
     watch_s: float
     longest_watch_s: float
     soak_s: float
+    drain_s: float
     is_manual: bool
     limit: float
     method: str
@@ -255,6 +257,7 @@ def _wish(spec: Any) -> Wish:
         # the model's own default, crds.release.ReleaseSpec.longest_watch
         longest_watch_s=seconds_in(spec["watchMax"]) if "watchMax" in spec else 3 * watch_s,
         soak_s=seconds_in(spec["soak"]),
+        drain_s=seconds_in(spec["drain"]),
         is_manual=spec["promotion"] == "manual",
         limit=float(spec["errorRate"]["limit"].removesuffix("%")) / 100,
         method=line(spec["errorRate"]["method"]),
@@ -323,6 +326,7 @@ def _request(raw: Any) -> Request:
         verb=line(raw["verb"]),
         actor=line(raw["actor"]),
         at=instant(raw["at"]),
+        reason=line(raw["reason"]),
         accepted=raw["accepted"] is True,
         answer=optional(raw.get("answer")),
     )

@@ -35,7 +35,7 @@ def history(name: str | None, form: str | None) -> None:
 
 def told(attempts: Sequence[Attempt], screen: Screen, now: datetime, *, is_wide: bool) -> list[str]:
     """Return a table of the attempts."""
-    extra = ("DECIDED", "BAD SINCE", "TRIGGER") if is_wide else ()
+    extra = ("FROM", "BAD SINCE", "DECIDED", "TRIGGER") if is_wide else ()
     headings = ("#", "VERSION", "BEGAN", "TOOK", "OUTCOME", *extra, "REASON")
     return table(headings, [_row(each, now, is_wide=is_wide) for each in attempts], screen)
 
@@ -43,19 +43,16 @@ def told(attempts: Sequence[Attempt], screen: Screen, now: datetime, *, is_wide:
 def _row(attempt: Attempt, now: datetime, *, is_wide: bool) -> Row:
     sign = sign_of(attempt)
     took = lasting(((attempt.ended_at or now) - attempt.began_at).total_seconds())
-    began = moment(attempt.began_at) if is_wide else f"{attempt.began_at:%Y-%m-%d %H:%M}"
-    times = (
-        Cell(moment(attempt.decided_at)),
-        Cell(moment(attempt.first_bad_at)),
-        Cell(attempt.trigger or ""),
-    )
+    began = moment(attempt.began_at) if is_wide else f"{attempt.began_at:%d %b %H:%M}"
+    bad, decided = moment(attempt.first_bad_at), moment(attempt.decided_at)
+    more = (Cell(attempt.old_version), Cell(bad), Cell(decided), Cell(attempt.trigger or ""))
     return (
         Cell(str(attempt.number)),
-        Cell(attempt.versions),
+        Cell(attempt.version),
         Cell(began),
         Cell(took),
         Cell(sign.text, sign.tone),
-        *(times if is_wide else ()),
+        *(more if is_wide else ()),
         Cell(_why(attempt), Tone.FAINT),
     )
 

@@ -102,12 +102,10 @@ def live(scene: Scene) -> str:
 def obstacles(scene: Scene) -> Iterator[Said]:
     """Say what else holds, or what is not followed."""
     release, now = scene.release, scene.now
-    hold = release.attempt.hold if release.attempt else None
-    if scene.freeze is not None and (hold is None or hold.reason != "Frozen"):
+    if scene.freeze is not None:
         yield Said(Tone.HELD, freeze_said(scene.freeze, now))
     for service in sorted({part.service for part in release.attempt.parts} if release.attempt else ()):
-        split = scene.shares.get(service)
-        found = split.overridden(now) if split else None
+        found = scene.overridden(service)
         if found is not None:
             yield Said(Tone.HELD, override_said(service, found, now))
     yield from _not_followed(release)
@@ -140,7 +138,19 @@ def coming(scene: Scene) -> str:
         return ""
     if attempt.hold is not None:
         return _end_of_hold(attempt, attempt.hold, scene.now)
+    standstill = _end_of_standstill(scene, attempt)
+    if standstill is not None:
+        return f"nothing moves forward until {until(standstill, scene.now)}; a rollback still does"
     return _COMING.get(attempt.phase, _deadline)(scene, attempt)
+
+
+def _end_of_standstill(scene: Scene, attempt: Attempt) -> datetime | None:
+    """Return when a freeze and all overrides are over, None if there is none."""
+    if not attempt.is_running or attempt.phase is Phase.ROLLING_BACK:
+        return None
+    overrides = (scene.overridden(part.service) for part in attempt.parts)
+    ends = [each.until for each in (scene.freeze, *overrides) if each is not None]
+    return max(ends, default=None)
 
 
 def _end_of_hold(attempt: Attempt, hold: Hold, now: datetime) -> str:
@@ -167,6 +177,8 @@ def _end_of_watch(scene: Scene, attempt: Attempt) -> str:
     if left_s > 0:
         end = until(now + timedelta(seconds=left_s), now)
         return f"at {end} it {who}, if the evidence suffices; watched until {clock(latest, now)} at most"
+    if latest <= now:
+        return f"it {who} as soon as the evidence suffices, else it is decided now"
     return f"it {who} as soon as the evidence suffices; watched until {until(latest, now)} at most"
 
 
@@ -189,7 +201,7 @@ def _end_of_soak(scene: Scene, attempt: Attempt) -> str:
 
 
 def _end_of_rollback(_scene: Scene, attempt: Attempt) -> str:
-    return f"{attempt.old} gets all traffic, then {attempt.version} is closed"
+    return f"all traffic back to {attempt.old}, then {attempt.version} is closed"
 
 
 def _after_the_end(scene: Scene, attempt: Attempt) -> str:
@@ -204,6 +216,8 @@ def _deadline(scene: Scene, attempt: Attempt) -> str:
     limit_s = DEADLINES_S.get(attempt.phase)
     if limit_s is None:
         return "it goes on at once"
+    if attempt.phase is Phase.PROMOTE:
+        limit_s += scene.release.wish.drain_s
     end = attempt.entered_at + timedelta(seconds=limit_s + scene.release.held_s)
     if attempt.is_before_traffic:
         return f"if it is not through by {clock(end, scene.now)} it fails; nothing was touched"
@@ -240,8 +254,7 @@ def _commands(scene: Scene) -> Iterator[tuple[str, str]]:
     if scene.freeze is not None:
         yield "psactl thaw", "end the freeze"
     for part in attempt.parts if attempt is not None else ():
-        split = scene.shares.get(part.service)
-        if split is not None and split.overridden(scene.now):
+        if scene.overridden(part.service):
             yield f"psactl traffic clear {part.service}", "end the override"
 
 

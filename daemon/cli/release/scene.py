@@ -12,7 +12,7 @@ from daemon.cli.failures import NotFoundError
 from daemon.cli.references import selected
 from daemon.cli.release.facts import Part, Release, release
 from daemon.cli.session import Session
-from daemon.cli.shares import Freeze, Shares, freeze, shares
+from daemon.cli.shares import Freeze, Override, Shares, freeze, shares
 
 KIND: Final = "Release"
 _EVENTS: Final = 200
@@ -31,31 +31,43 @@ class Scene:
 
     def candidate_percent(self, part: Part) -> int | None:
         """Return the candidate's share of an entry's traffic: as seen while it is watched, else as asked."""
-        figures, split = self.release.figures.get(part.service), self.shares.get(part.service)
+        split, figures = self.shares.get(part.service), self.release.figures.get(part.service)
+        asked = None if split is None else split.in_force(self.now)[part.candidate]
         attempt = self.release.attempt
-        if figures is not None and figures.observed is not None and attempt and attempt.is_running:
-            return figures.observed
-        return None if split is None else split.in_force(self.now)[part.candidate]
+        if figures is None or attempt is None or not attempt.is_running or self.overridden(part.service):
+            return asked
+        return asked if figures.observed is None else figures.observed
+
+    def overridden(self, service: str) -> Override | None:
+        """Return what a person wants of a service's traffic now, None if nobody took it into his hands."""
+        split = self.shares.get(service)
+        return None if split is None else split.overridden(self.now)
 
 
 def scene_of(here: Session, name: str) -> Scene:
     """Look at one release; NotFoundError if it is gone."""
     raw = here.client.get("objects", KIND, name)
-    return _scenes(here, [raw])[0]
+    return scenes(here, [raw], here.client.get("status"))[0]
 
 
 def all_scenes(here: Session) -> tuple[Scene, ...]:
     """Look at all releases."""
-    return _scenes(here, here.client.get("objects", KIND))
+    return scenes(here, here.client.get("objects", KIND), here.client.get("status"))
 
 
-def _scenes(here: Session, raws: Sequence[Any]) -> tuple[Scene, ...]:
+def scenes(here: Session, raws: Sequence[Any], status: Any) -> tuple[Scene, ...]:
+    """Look at what is around releases; *raws* and *status* are the daemon's JSON."""
     splits = {each.service: each for each in map(_shares, here.client.get("objects", "TrafficSplit"))}
-    frozen, now = understood(freeze, here.client.get("status")), here.now()
+    now = here.now()
+    frozen = _in_force(understood(freeze, status), now)
     return tuple(
         Scene(found, splits, frozen, events_of(here, found.thing.key), now)
         for found in (understood(release, raw) for raw in raws)
     )
+
+
+def _in_force(found: Freeze | None, now: datetime) -> Freeze | None:
+    return found if found is not None and now < found.until else None
 
 
 def _shares(raw: Any) -> Shares:

@@ -1,6 +1,7 @@
 """psactl release status."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import click
 
@@ -37,7 +38,7 @@ def status(name: str | None, every_s: float, form: str | None, *, watch: bool) -
         elif watch:
             _watch(here, name, every_s)
         else:
-            click.echo(page(_look(here, name), here.out))
+            click.echo(page(_look(here, name), replace(here.out, rows=None)))
 
 
 def _look(here: Session, name: str | None) -> Sequence[Scene]:

@@ -1,6 +1,6 @@
 """A release on one screen: pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from daemon.cli.blocks import pairs, section
@@ -17,35 +17,45 @@ from daemon.cli.states import state_of
 from daemon.cli.table import Cell, table
 from daemon.cli.timeline import event_line
 
-_FEWEST_EVENTS: Final = 3
 _EVENTS: Final = 5
 _SERVICES: Final = 8
 _TITLE_ROWS: Final = 2
 """Rows that a section takes beside its lines: an empty one, and its title."""
+_FOOT_ROWS: Final = 2
+"""Rows below the page where it is redrawn."""
 
 
 def whole(scene: Scene, screen: Screen) -> str:
-    """Return all that a person needs to know of one release."""
+    """Return all that a person needs to know of one release; what may be cut off comes last."""
     parts = ["\n".join(summary(scene, screen)), *_sections(scene, screen)]
     rows = sum(part.count("\n") + _TITLE_ROWS for part in parts)
-    events = _happened(scene, screen, rows)
-    return "\n\n".join([*parts, section("Events", events, screen)] if events else parts)
+    events, attempt = _happened(scene, screen, rows), scene.release.attempt
+    if events:
+        parts.append(section("Events", events, screen))
+    if attempt is not None:
+        some = _some_roles(scene, attempt, screen.inside)
+        parts.append(section("Services, and the candidate's share", some, screen))
+    return "\n\n".join(parts)
 
 
 def summary(scene: Scene, screen: Screen) -> list[str]:
-    """Return the lines that say whether it is fine, who is live, what comes next, what can be done."""
+    """Return the heading, and the lines of the gist with what can be done."""
+    return [heading(scene, screen), *gist(scene, screen), *command_lines(commands(scene), screen)]
+
+
+def gist(scene: Scene, screen: Screen) -> list[str]:
+    """Return the lines that say whether it is fine, who is live, what comes next."""
     said = [verdict(scene), *obstacles(scene)]
-    lines = [heading(scene, screen), *(screen.say(each.tone, each.text, "  ") for each in said)]
+    lines = [*(screen.say(each.tone, each.text, "  ") for each in said)]
     facts = [("live", live(scene)), ("now", waited_for(scene)), ("next", coming(scene))]
     if scene.release.attempt is not None and scene.release.attempt.phase is Phase.WATCH:
         facts.append(("sees", scene.release.visible))
     named = pairs([(f"{name:4}", text) for name, text in facts if text], screen, "  ")
-    return [*lines, *named, *_commands(scene, screen)]
+    return [*lines, *named]
 
 
-def _commands(scene: Scene, screen: Screen) -> Iterator[str]:
+def command_lines(found: Sequence[tuple[str, str]], screen: Screen) -> Iterator[str]:
     """Yield the commands under each other, each with what it does behind it."""
-    found = commands(scene)
     width = max((len(command) for command, _ in found), default=0)
     for index, (command, what) in enumerate(found):
         head = f"  {'do' if index == 0 else '':4}  {command:{width}}  "
@@ -88,16 +98,21 @@ def _sections(scene: Scene, screen: Screen) -> Iterator[str]:
     yield section("Phases", strip(attempt, scene.events, screen.inside), screen)
     for name, figures in sorted(release.figures.items()):
         yield section(f"Figures of {name}", list(figure_lines(figures, release.wish, screen.inside)), screen)
-    yield section("Services, and the candidate's share", services(scene, attempt, screen.inside), screen)
 
 
-def services(scene: Scene, attempt: Attempt, screen: Screen) -> list[str]:
+def roles(scene: Scene, attempt: Attempt, screen: Screen) -> list[str]:
     """Return a table of the services with their roles and what the candidate has of their traffic."""
     headings = ("SERVICE", "STABLE", "CANDIDATE", "ASKED", "SEEN")
     parts = sorted(attempt.parts, key=lambda part: (not part.is_entry, part.service))
-    lines = table(headings, [_row(scene, attempt, part) for part in parts[:_SERVICES]], screen)
-    more = len(parts) - _SERVICES
-    return [*lines, f"… and {more} more: psactl describe Release/{scene.release.name}"] if more > 0 else lines
+    return table(headings, [_row(scene, attempt, part) for part in parts], screen)
+
+
+def _some_roles(scene: Scene, attempt: Attempt, screen: Screen) -> list[str]:
+    lines = roles(scene, attempt, screen)
+    more = len(lines) - 1 - _SERVICES
+    if more <= 0:
+        return lines
+    return [*lines[: 1 + _SERVICES], f"… and {more} more: psactl describe Release/{scene.release.name}"]
 
 
 def _row(scene: Scene, attempt: Attempt, part: Part) -> tuple[Cell, ...]:
@@ -118,9 +133,9 @@ def _percentages(release: Release, scene: Scene, part: Part) -> tuple[str, str]:
 
 
 def _happened(scene: Scene, screen: Screen, used: int) -> list[str]:
-    """Return the last events, as many as the screen has room for."""
-    room = _EVENTS if screen.rows is None else screen.rows - used - _TITLE_ROWS
-    count = min(max(room, _FEWEST_EVENTS), _EVENTS)
+    """Return the last events, as many as the screen has room for; at least the last one."""
+    room = _EVENTS if screen.rows is None else screen.rows - used - _TITLE_ROWS - _FOOT_ROWS
+    count = min(max(room, 1), _EVENTS)
     return [_event(each, scene, screen) for each in scene.events[-count:]]
 
 

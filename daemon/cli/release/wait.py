@@ -8,13 +8,14 @@ import click
 from daemon.cli.facts import thing, understood
 from daemon.cli.failures import CommandError, NotFoundError, TimedOutError, steered
 from daemon.cli.following import CONNECTED, follow
-from daemon.cli.release.facts import Attempt, Release, release
+from daemon.cli.release.facts import Attempt, Hold, Release, release
 from daemon.cli.release.live import interruptible
 from daemon.cli.release.phases import Phase
 from daemon.cli.release.scene import KIND, meant
 from daemon.cli.release.view import sign_of
 from daemon.cli.screen import Tone
 from daemon.cli.session import Session, reaches_daemon, session
+from daemon.cli.shares import freeze, freeze_said
 from daemon.cli.spans import SPAN, lasting
 from daemon.cli.states import holds, is_refused, is_seen, state_of
 
@@ -140,8 +141,17 @@ class _Following:
         self.at = f"{attempt.phase.value}, attempt {attempt.number} at {attempt.version}"
         if attempt.phase in _REACHED[self._wanted]:
             self._done(f"{attempt.version} is promoted", attempt)
-        elif hold is not None and not self._through_holds:
-            raise HeldError(f"held, {hold.reason}: {hold.message}", f"psactl release status {self._name}")
+        elif not self._through_holds:
+            self._stop_at(hold)
+
+    def _stop_at(self, hold: Hold | None) -> None:
+        """Raise HeldError if the attempt is held, or everything is frozen."""
+        hint = f"psactl release status {self._name}; --through-holds waits on"
+        if hold is not None:
+            raise HeldError(f"held, {hold.reason}: {hold.message}", hint)
+        now, frozen = self._here.now(), understood(freeze, self._here.client.get("status"))
+        if frozen is not None and now < frozen.until:
+            raise HeldError(freeze_said(frozen, now), hint)
 
     def _tell_of(self, attempt: Attempt) -> None:
         sign, at = sign_of(attempt), attempt.entered_at
