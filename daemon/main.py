@@ -20,9 +20,10 @@ from daemon.engine.controller import Controller
 from daemon.engine.feed import Feed
 from daemon.engine.passes import AnyReconciler
 from daemon.heartbeat import Heartbeat
-from daemon.logs import set_up_logs
+from daemon.logs import blotted, set_up_logs
 from daemon.notify import Notifier
 from daemon.ports import Clock, SystemClock, SystemRandom
+from daemon.programs import refuse_program
 from daemon.settings import (
     DEFAULT_FILE,
     OVERRIDES,
@@ -43,6 +44,7 @@ from daemon.web.liveness import listen_tcp
 from daemon.web.server import Api, serving
 from daemon.web.wishes import Wishes
 from metrics.engine import EngineMetrics
+from metrics.hooks import HookMetrics
 from metrics.traffic import TrafficMetrics
 from reconcilers.balancer.reconciler import BalancerReconciler
 from reconcilers.container.client import ProxmoxContainers
@@ -51,6 +53,7 @@ from reconcilers.service.reconciler import ServiceReconciler
 from reconcilers.split.reconciler import SplitReconciler
 from reconcilers.transports.haproxy import HaproxyTransport
 from reconcilers.transports.haproxy_endpoints import HaproxyEndpoints
+from reconcilers.transports.hooks import HookRunner
 from reconcilers.transports.proxmox import ProxmoxTransport
 
 log = structlog.stdlib.get_logger()
@@ -66,6 +69,7 @@ class Transports:
 
     proxmox: Mapping[str, ProxmoxTransport]
     haproxy: HaproxyEndpoints
+    hooks: HookRunner
 
     def close(self) -> None:
         """Let go of threads and connections."""
@@ -73,7 +77,7 @@ class Transports:
             transport.close()
 
 
-def build_transports(settings: Settings) -> Transports:
+def build_transports(settings: Settings, registry: CollectorRegistry) -> Transports:
     """Make a transport for each endpoint; raise SettingsError for one that cannot be."""
     proxmox: dict[str, ProxmoxTransport] = {}
     haproxy: dict[str, HaproxyTransport] = {}
@@ -94,7 +98,20 @@ def build_transports(settings: Settings) -> Transports:
                     files[name] = endpoint.server_state_files
         except (ValueError, OSError) as exc:
             raise SettingsError(f"endpoints.{name}: {exc}") from exc
-    return Transports(proxmox, HaproxyEndpoints(haproxy, state_files=files))
+    return Transports(proxmox, HaproxyEndpoints(haproxy, state_files=files), build_hooks(settings, registry))
+
+
+def build_hooks(settings: Settings, registry: CollectorRegistry) -> HookRunner:
+    """Make what runs the programs of the settings; nothing runs yet."""
+    return HookRunner(
+        [each.hook(name) for name, each in settings.hooks.items()],
+        settings.state / "hooks",
+        SystemClock(),
+        new_mark=SystemRandom().uid,
+        refuse=refuse_program,
+        metrics=HookMetrics(registry, settings.hooks),
+        hide=blotted,
+    )
 
 
 def build_reconcilers(
@@ -137,9 +154,11 @@ class Daemon:
     notifier: Notifier
 
 
-def build_daemon(settings: Settings, store: Store, transports: Transports) -> Daemon:
+def build_daemon(
+    settings: Settings, store: Store, transports: Transports, registry: CollectorRegistry
+) -> Daemon:
     """Put all parts together; nothing runs yet. Raises SettingsError."""
-    clock, random, registry = SystemClock(), SystemRandom(), CollectorRegistry()
+    clock, random = SystemClock(), SystemRandom()
     systems = {name: endpoint.type for name, endpoint in settings.endpoints.items()}
     reconcilers = build_reconcilers(transports, TrafficMetrics(registry), clock)
     metrics = EngineMetrics(registry, version=VERSION, kinds=reconcilers, systems=systems)
@@ -161,10 +180,12 @@ def build_daemon(settings: Settings, store: Store, transports: Transports) -> Da
 
 async def serve(settings: Settings, flags: Mapping[str, str], config: Path) -> None:
     """Run until SIGTERM or SIGINT. SIGHUP reads the settings again and the directory anew."""
-    transports = build_transports(settings)
+    registry = CollectorRegistry()
+    transports = build_transports(settings, registry)
     listener = listen_tcp(settings.api.listen)
     async with opened_store(settings) as store:
-        daemon = build_daemon(settings, store, transports)
+        daemon = build_daemon(settings, store, transports, registry)
+        await transports.hooks.sweep()
         stop = asyncio.Event()
         _on_signals(stop, lambda: _reload(config, flags, daemon))
         _say_mode(daemon)
@@ -174,6 +195,7 @@ async def serve(settings: Settings, flags: Mapping[str, str], config: Path) -> N
 
         async with serving(daemon.api, settings.api.socket, settings.api.group, listener, stuck_for):
             await _work(daemon, stop)
+        await transports.hooks.close()
         await daemon.source.close()
     transports.close()
     log.info("daemon.stopped")
