@@ -16,13 +16,14 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from crds.meta import Mode
+from crds.release import Phase, Trigger
 from daemon.engine.controller import Controller
 from daemon.engine.feed import Feed
 from daemon.engine.passes import AnyReconciler
 from daemon.heartbeat import Heartbeat
 from daemon.logs import blotted, set_up_logs
 from daemon.notify import Notifier
-from daemon.ports import Clock, SystemClock, SystemRandom
+from daemon.ports import Clock, Random, SystemClock, SystemRandom
 from daemon.programs import refuse_program
 from daemon.settings import (
     DEFAULT_FILE,
@@ -45,15 +46,20 @@ from daemon.web.server import Api, serving
 from daemon.web.wishes import Wishes
 from metrics.engine import EngineMetrics
 from metrics.hooks import HookMetrics
+from metrics.releases import ReleaseMetrics
 from metrics.traffic import TrafficMetrics
 from reconcilers.balancer.reconciler import BalancerReconciler
 from reconcilers.container.client import ProxmoxContainers
 from reconcilers.container.reconciler import ContainerReconciler
+from reconcilers.release.client import ReportFolder
+from reconcilers.release.observe import Outside
+from reconcilers.release.reconciler import ReleaseReconciler
 from reconcilers.service.reconciler import ServiceReconciler
 from reconcilers.split.reconciler import SplitReconciler
 from reconcilers.transports.haproxy import HaproxyTransport
 from reconcilers.transports.haproxy_endpoints import HaproxyEndpoints
 from reconcilers.transports.hooks import HookRunner
+from reconcilers.transports.http_probe import HttpProbe
 from reconcilers.transports.proxmox import ProxmoxTransport
 
 log = structlog.stdlib.get_logger()
@@ -70,9 +76,12 @@ class Transports:
     proxmox: Mapping[str, ProxmoxTransport]
     haproxy: HaproxyEndpoints
     hooks: HookRunner
+    http: HttpProbe
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go of threads and connections."""
+        await self.hooks.close()
+        await self.http.close()
         for transport in self.proxmox.values():
             transport.close()
 
@@ -98,7 +107,8 @@ def build_transports(settings: Settings, registry: CollectorRegistry) -> Transpo
                     files[name] = endpoint.server_state_files
         except (ValueError, OSError) as exc:
             raise SettingsError(f"endpoints.{name}: {exc}") from exc
-    return Transports(proxmox, HaproxyEndpoints(haproxy, state_files=files), build_hooks(settings, registry))
+    edges = HaproxyEndpoints(haproxy, state_files=files)
+    return Transports(proxmox, edges, build_hooks(settings, registry), HttpProbe())
 
 
 def build_hooks(settings: Settings, registry: CollectorRegistry) -> HookRunner:
@@ -115,15 +125,31 @@ def build_hooks(settings: Settings, registry: CollectorRegistry) -> HookRunner:
 
 
 def build_reconcilers(
-    transports: Transports, metrics: TrafficMetrics, clock: Clock
+    settings: Settings, transports: Transports, registry: CollectorRegistry, clock: Clock, random: Random
 ) -> Mapping[str, AnyReconciler]:
     """Make all kinds."""
     clusters = {name: ProxmoxContainers(transport) for name, transport in transports.proxmox.items()}
+    phases, triggers = ([each.value for each in kind] for kind in (Phase, Trigger))
+    outside = Outside(
+        balancers=transports.haproxy,
+        clusters=transports.proxmox,
+        prober=transports.http,
+        hooks=transports.hooks,
+        responses=None,
+        reports=ReportFolder(settings.state / "reports"),
+    )
     return {
         "Container": ContainerReconciler(clusters),
         "LoadBalancer": BalancerReconciler(transports.haproxy),
+        "Release": ReleaseReconciler(
+            outside,
+            ReleaseMetrics(registry, phases=phases, triggers=triggers),
+            process=random.uid(),
+            monotonic=clock.monotonic,
+            now=clock.now,
+        ),
         "Service": ServiceReconciler(transports.haproxy),
-        "TrafficSplit": SplitReconciler(transports.haproxy, metrics, clock.now),
+        "TrafficSplit": SplitReconciler(transports.haproxy, TrafficMetrics(registry), clock.now),
     }
 
 
@@ -160,7 +186,7 @@ def build_daemon(
     """Put all parts together; nothing runs yet. Raises SettingsError."""
     clock, random = SystemClock(), SystemRandom()
     systems = {name: endpoint.type for name, endpoint in settings.endpoints.items()}
-    reconcilers = build_reconcilers(transports, TrafficMetrics(registry), clock)
+    reconcilers = build_reconcilers(settings, transports, registry, clock, random)
     metrics = EngineMetrics(registry, version=VERSION, kinds=reconcilers, systems=systems)
     notifier = Notifier(os.environ)
     try:
@@ -195,9 +221,8 @@ async def serve(settings: Settings, flags: Mapping[str, str], config: Path) -> N
 
         async with serving(daemon.api, settings.api.socket, settings.api.group, listener, stuck_for):
             await _work(daemon, stop)
-        await transports.hooks.close()
+        await transports.close()
         await daemon.source.close()
-    transports.close()
     log.info("daemon.stopped")
 
 

@@ -47,7 +47,8 @@ class Outside:
     clusters: Mapping[str, Proxmox]
     prober: Prober
     hooks: Hooks
-    responses: ResponseLog
+    responses: ResponseLog | None
+    """None where no HAProxy sends its log here."""
     reports: Reports
 
 
@@ -163,9 +164,9 @@ async def _probed(prober: Prober, seen: SeenMember, attempt: Attempt, color: Col
 
 
 def _answered(
-    log: ResponseLog, spec: ReleaseSpec, attempt: Attempt, service: ServiceSpec
+    log: ResponseLog | None, spec: ReleaseSpec, attempt: Attempt, service: ServiceSpec
 ) -> Mapping[Color, Answers]:
-    if service.backend is None or attempt.phase not in WATCHED:
+    if log is None or service.backend is None or attempt.phase not in WATCHED:
         return {}
     limits = tuple(each.limit_ms for each in rule_of(spec, 1).slow_limits)
     found = {

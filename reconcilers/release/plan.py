@@ -90,11 +90,12 @@ def _frozen_whole(held: tuple[str, str], attempt: Attempt) -> ReleasePlan:
 
 def _turned(turn: Turn) -> Turn:
     """Make at most one move, in the order of what is most urgent."""
-    turn, judgements = watched(turn) if turn.attempt.phase in WATCHED else (turn, {})
+    is_watched = turn.attempt.phase in WATCHED
+    turn, judgements = watched(turn) if is_watched else (turn, {})
     for decide in (answered, superseded, lambda each: obeyed(each, judgements), _hold_ends, _goes_on):
         if not turn.is_settled:
             turn = decide(turn)
-    if turn.attempt.phase in WATCHED:
+    if is_watched:
         turn = shown(turn, judgements)
     turn = asserted(turn)
     return turn.remembers(process=turn.seen.process, ticked_s=turn.seen.monotonic)
