@@ -32,6 +32,8 @@ class Mark(Model):
     """Those whose user saw an error, or would have."""
     hidden: int
     """Retries and redispatches: errors that HAProxy hid from users."""
+    vanished: int = 0
+    """Requests that ended without an answer and without a trace, the most that were seen."""
 
 
 class Tally(Model):
@@ -48,7 +50,7 @@ class Tally(Model):
 
 
 class Dispersion(Model):
-    """How unevenly errors come to the stable colour, from one tick to the next."""
+    """How unevenly errors come to one colour, from one tick to the next."""
 
     errors: int = 0
     """All of them."""
@@ -108,7 +110,9 @@ class Detector(Model):
     bad_ticks: int = 0
     """Ticks with errors since the onset; one that failed as a whole counts twice."""
     dispersion: Dispersion = Dispersion()
-    """Of the stable colour's errors."""
+    """Of the stable colour's errors: bursts are weaker evidence."""
+    own: Dispersion = Dispersion()
+    """Of the candidate's: for the next release, where it will be stable."""
     alarm: Alarm | None = None
     """What is wrong."""
 
@@ -122,8 +126,14 @@ class Evidence(Model):
     """When counting began: the split was read back."""
     ticked_at: datetime | None = None
     """When it was last looked at."""
+    pending_s: float = 0.0
+    """Time since then that was too short for a tick of its own."""
+    pending: tuple[Tally, ...] = ()
+    """Answers of that time, one a limit."""
     is_read_back: bool = False
     """Whether the split was as asked when it was last looked at."""
+    weight: int = 0
+    """The candidate's weight that was asked for then."""
     before_step: Tally = Tally()
     """What had come when the split was last read back anew."""
     watched_s: float = 0.0
@@ -133,7 +143,7 @@ class Evidence(Model):
     slow: tuple[Detector, ...] = ()
     """Answers that were too slow, one detector a limit."""
     hidden: int = 0
-    """The candidate's retries and redispatches since the split was read back."""
+    """The candidate's failures that HAProxy did not count as errors, since the split was read back."""
     rate: float = 0.0
     """The candidate's requests per second, lately."""
     usual_sessions: float | None = None

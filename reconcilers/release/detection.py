@@ -149,7 +149,10 @@ def dispersed(dispersion: Dispersion, errors: int) -> Dispersion:
 def step(detector: Detector, delta: Delta, test: Test, now: datetime, elapsed_s: float) -> Detector:
     """Take one more tick; *elapsed_s* is 0 after a gap: what came meanwhile counts, the time does not."""
     spread = factor(detector.dispersion) if test.method is Method.SEQUENTIAL else 1.0
-    update: dict[str, object] = {"dispersion": dispersed(detector.dispersion, delta.stable_errors)}
+    update: dict[str, object] = {}
+    if elapsed_s:
+        update["dispersion"] = dispersed(detector.dispersion, delta.stable_errors)
+        update["own"] = dispersed(detector.own, delta.errors)
     if delta.requests or delta.stable_requests:
         update["total"] = added(detector.total, delta)
     alarm = detector.alarm
@@ -162,7 +165,9 @@ def step(detector: Detector, delta: Delta, test: Test, now: datetime, elapsed_s:
     elif delta.stable_requests and detector.cusum > 0:
         update["recent"] = added(detector.recent, delta)
     counted = detector.model_copy(update=update)
-    return _judged(counted, test, now, elapsed_s, spread) if alarm or counted.bad_ticks else counted
+    if alarm is None and not counted.bad_ticks and test.method is Method.SEQUENTIAL:
+        return counted
+    return _judged(counted, test, now, elapsed_s, spread)
 
 
 def added(tally: Tally, delta: Delta) -> Tally:
@@ -180,7 +185,7 @@ def added(tally: Tally, delta: Delta) -> Tally:
 def _counted(detector: Detector, delta: Delta, test: Test, now: datetime, spread: float) -> dict[str, object]:
     """Return what one tick of the candidate's makes of the statistics."""
     errors = _believed(delta, test) / spread
-    clean = (delta.requests - delta.errors) / spread
+    clean = max(0, delta.requests - delta.errors) / spread
     alternatives = test.grid
     before = detector.sums
     sums = before.model_copy(update={"errors": before.errors + errors, "clean": before.clean + clean})

@@ -18,7 +18,7 @@ class Reading:
     """Where the next differences begin."""
     delta: Delta
     hidden: int
-    """The candidate's retries and redispatches."""
+    """The candidate's failures beside its errors: tried again, sent elsewhere, or vanished."""
     is_known: bool
     """Whether at least one node told of all roles."""
     sessions: int | None
@@ -28,15 +28,6 @@ class Reading:
     """A node where the candidate is DOWN."""
     stable_up: bool | None
     """Whether stable is UP: where the candidate is DOWN, if it is somewhere; else anywhere."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Gained:
-    """What one server counted since its mark."""
-
-    requests: int
-    errors: int
-    hidden: int
 
 
 def read(marks: tuple[Mark, ...], sample: Sample) -> Reading:
@@ -49,19 +40,14 @@ def read(marks: tuple[Mark, ...], sample: Sample) -> Reading:
     candidate = _servers(sample.nodes, sample.candidate)
     stable = _servers(sample.nodes, sample.stable) if sample.stable is not None else ()
     old = {(mark.socket, mark.server): mark for mark in marks}
-    mine = [_gained(old.get((node.socket, server.name)), node.pid, server) for node, server in candidate]
-    theirs = [_gained(old.get((node.socket, server.name)), node.pid, server) for node, server in stable]
-    new = {(node.socket, server.name): _mark(node, server) for node, server in (*candidate, *stable)}
+    new = dict(old)
+    requests, errors, hidden = _total(_counted(old, new, node, server) for node, server in candidate)
+    stable_requests, stable_errors, _ = _total(_counted(old, new, node, server) for node, server in stable)
     down_on = {node.socket: node.name for node, server in candidate if server.health is Health.DOWN}
     return Reading(
-        marks=tuple((old | new).values()),
-        delta=Delta(
-            sum(each.requests for each in mine),
-            sum(each.errors for each in mine),
-            sum(each.requests for each in theirs),
-            sum(each.errors for each in theirs),
-        ),
-        hidden=sum(each.hidden for each in mine),
+        marks=tuple(new.values()),
+        delta=Delta(requests, errors, stable_requests, stable_errors),
+        hidden=hidden,
         is_known=bool(candidate) and (bool(stable) or sample.stable is None),
         sessions=_held(candidate),
         stable_sessions=_held(stable) if sample.stable is not None else 0,
@@ -87,28 +73,47 @@ def _hidden(counters: Counters) -> int:
     return counters.retries + counters.redispatches
 
 
-def _mark(node: CountedNode, server: CountedServer) -> Mark:
-    counters = server.counters
-    return Mark.model_construct(
+_Marks = dict[tuple[str, str], Mark]
+#: Requests, errors and hidden failures that were counted.
+_Gained = tuple[int, int, int]
+
+
+def _counted(old: _Marks, new: _Marks, node: CountedNode, server: CountedServer) -> _Gained:
+    """Return what one server counted since its mark, and put its new mark into *new*.
+
+    Of what vanished the mark keeps the most that this process showed, since it may fall.
+    """
+    counters, key = server.counters, (node.socket, server.name)
+    requests, errors, vanished = counters.total, counters.errors, counters.vanished
+    hidden = counters.retries + counters.redispatches
+    mark, gained = old.get(key), (0, 0, 0)
+    if mark is not None and mark.pid == node.pid and not _fell(mark, requests, errors, hidden):
+        vanished = max(vanished, mark.vanished)
+        more = hidden - mark.hidden + vanished - mark.vanished
+        gained = (requests - mark.requests, errors - mark.errors, more)
+    elif mark is not None:
+        gained = (requests, errors, hidden + vanished)
+    new[key] = Mark.model_construct(
         socket=node.socket,
         server=server.name,
         pid=node.pid,
-        requests=counters.total,
-        errors=counters.errors,
-        hidden=_hidden(counters),
+        requests=requests,
+        errors=errors,
+        hidden=hidden,
+        vanished=vanished,
     )
+    return gained
 
 
-def _gained(mark: Mark | None, pid: int, server: CountedServer) -> _Gained:
-    counters = server.counters
-    if mark is None:
-        return _Gained(0, 0, 0)
-    requests, errors, hidden = counters.total, counters.errors, _hidden(counters)
-    fell = requests < mark.requests or errors < mark.errors or hidden < mark.hidden
-    if mark.pid == pid and not fell:
-        requests, errors, hidden = requests - mark.requests, errors - mark.errors, hidden - mark.hidden
-    # A request that fails late is counted as sent in an earlier tick.
-    return _Gained(max(requests, errors), errors, hidden)
+def _total(gained: Iterable[_Gained]) -> _Gained:
+    requests = errors = hidden = 0
+    for each in gained:
+        requests, errors, hidden = requests + each[0], errors + each[1], hidden + each[2]
+    return requests, errors, hidden
+
+
+def _fell(mark: Mark, requests: int, errors: int, hidden: int) -> bool:
+    return requests < mark.requests or errors < mark.errors or hidden < mark.hidden
 
 
 def _held(servers: _Found) -> int | None:

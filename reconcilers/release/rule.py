@@ -6,6 +6,8 @@ from typing import Final
 from crds.release import Method
 from reconcilers.counters import CountedNode
 
+#: Seconds that a tick lasts at least: what comes in a shorter time belongs to one burst.
+TICK_S: Final = 0.8
 #: Seconds between two ticks from which on the time between counts as unwatched: the daemon was away.
 GAP_S: Final = 15.0
 

@@ -39,7 +39,12 @@ class Grid:
 @lru_cache(maxsize=256)
 def grid(limit: float) -> Grid:
     """Return the alternatives to *limit*, a rate between 0 and 1; there is at least one."""
-    rates = tuple(limit * each for each in MULTIPLES if limit * each < _HIGHEST) or (halfway(limit),)
+    rates = tuple(limit * each for each in MULTIPLES if limit * each < _HIGHEST)
+    return grid_of(limit, rates or (halfway(limit),))
+
+
+def grid_of(limit: float, rates: tuple[float, ...]) -> Grid:
+    """Return these alternatives to *limit*, all above it, each with the same weight."""
     onset = limit * _ONSET if limit * _ONSET < _HIGHEST else rates[-1]
     return Grid(
         limit=limit,

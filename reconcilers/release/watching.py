@@ -3,80 +3,109 @@
 from datetime import datetime
 from typing import Final
 
-from crds.evidence import Detector, Evidence
-from reconcilers.release.detection import Delta, dispersed, error_test, slow_tests, step
+from crds.evidence import Detector, Evidence, Tally
+from reconcilers.release.detection import NOTHING, Delta, added, dispersed, error_test, slow_tests, step
 from reconcilers.release.readings import Reading, read, seen_now
-from reconcilers.release.rule import GAP_S, Rule, Sample
+from reconcilers.release.rule import GAP_S, TICK_S, Rule, Sample, Slowness
 
 #: The candidate may hold so many requests, or so many seconds of them, beyond what it should.
 _HANG_SESSIONS: Final = 10.0
 _HANG_S: Final = 3.0
 #: How fast the memory of its rate, and of what both roles hold, fades.
-_RATE_S: Final = 10.0
+_RATE_S: Final = 5.0
 _USUAL_S: Final = 60.0
 
 
 def advance(
     evidence: Evidence, sample: Sample, rule: Rule, now: datetime, *, elapsed_s: float | None
 ) -> Evidence:
-    """Take one more tick.
+    """Take one more look; a tick is what came in at least ``TICK_S``, so more frequent looks change nothing.
 
-    *elapsed_s* is the time since the last one on a steady clock; None if that is unknown (the daemon was
+    *elapsed_s* is the time since the last look on a steady clock; None if that is unknown (the daemon was
     away). Then, and from ``GAP_S`` on, what was counted meanwhile counts, because it was served; the time
     does not count as watched, nor towards anything that must last.
 
     Before the split is read back only the stable colour's unevenness is learned.
     """
-    lasted_s = elapsed_s if elapsed_s is not None and 0 < elapsed_s < GAP_S else 0.0
+    waited_s = None if elapsed_s is None else evidence.pending_s + max(0.0, elapsed_s)
+    is_step = sample.is_read_back and not (evidence.is_read_back and evidence.weight == sample.weight)
+    if waited_s is not None and waited_s < TICK_S and not is_step:
+        update = {"pending_s": waited_s, "pending": _together(evidence.pending, sample.slowness)}
+        return evidence.model_copy(update=update)
+    lasted_s = waited_s if waited_s is not None and waited_s < GAP_S else 0.0
     reading = read(evidence.marks, sample)
     if evidence.began_at is None:
         return _before(evidence, sample, reading, now, lasted_s)
-    delta = reading.delta
-    update: dict[str, object] = {
+    failing = step(evidence.failing, reading.delta, error_test(rule), now, lasted_s)
+    update = {
         "marks": reading.marks,
         "ticked_at": now,
+        "pending_s": 0.0,
         "is_read_back": sample.is_read_back,
         "watched_s": evidence.watched_s + (lasted_s if reading.is_known and sample.is_read_back else 0.0),
-        "failing": step(evidence.failing, delta, error_test(rule), now, lasted_s),
+        "failing": failing,
         "hidden": evidence.hidden + reading.hidden,
     }
-    if sample.is_read_back and not evidence.is_read_back:
-        update["before_step"] = evidence.failing.total
+    if is_step:
+        update |= {"weight": sample.weight, "before_step": failing.total}
     if rule.slow_limits:
-        update["slow"] = _slower(evidence, sample, rule, now, lasted_s)
+        update |= {"slow": _slower(evidence, sample, rule, now, lasted_s), "pending": ()}
     update |= _hanging(evidence, sample, reading, lasted_s)
     update |= _down(evidence, sample, reading, lasted_s)
     return evidence.model_copy(update=update)
 
 
+def afresh(evidence: Evidence, *, promoted: bool) -> Evidence:
+    """Return the beginning of the next release's evidence: all that is kept is how unevenly errors come.
+
+    *promoted*: the candidate is the stable colour of the next one.
+    """
+    kept = Detector(dispersion=evidence.failing.own if promoted else evidence.failing.dispersion)
+    slow = tuple(Detector(dispersion=each.own if promoted else each.dispersion) for each in evidence.slow)
+    return Evidence(failing=kept, slow=slow)
+
+
 def _before(evidence: Evidence, sample: Sample, reading: Reading, now: datetime, lasted_s: float) -> Evidence:
-    update: dict[str, object] = {"marks": reading.marks, "ticked_at": now}
+    update: dict[str, object] = {"marks": reading.marks, "ticked_at": now, "pending_s": 0.0, "pending": ()}
     failing = evidence.failing
     if lasted_s:
         learned = dispersed(failing.dispersion, reading.delta.stable_errors)
         failing = failing.model_copy(update={"dispersion": learned})
     if sample.is_read_back and reading.is_known:
         failing = failing.model_copy(update={"onset_at": now})
-        update |= {"began_at": now, "is_read_back": True, "marks": seen_now(reading.marks, sample)}
+        marks = seen_now(reading.marks, sample)
+        update |= {"began_at": now, "is_read_back": True, "weight": sample.weight, "marks": marks}
     return evidence.model_copy(update=update | {"failing": failing})
+
+
+def _together(pending: tuple[Tally, ...], slowness: tuple[Slowness, ...]) -> tuple[Tally, ...]:
+    """Add the answers of one look to those that wait for their tick."""
+    before = pending if len(pending) == len(slowness) else (NOTHING,) * len(slowness)
+    return tuple(added(each, _delta(came)) for each, came in zip(before, slowness, strict=True)) or pending
+
+
+def _delta(came: Slowness) -> Delta:
+    return Delta(came.answers, came.slower, came.stable_answers, came.stable_slower)
 
 
 def _slower(
     evidence: Evidence, sample: Sample, rule: Rule, now: datetime, lasted_s: float
 ) -> tuple[Detector, ...]:
+    """Take the tick of the response times; where the log tells nothing, nothing is known of them."""
     tests = slow_tests(rule)
-    detectors = evidence.slow or (Detector(onset_at=now),) * len(tests)
-    if len(sample.slowness) != len(tests):
+    detectors = evidence.slow if len(evidence.slow) == len(tests) else (Detector(),) * len(tests)
+    came = _together(evidence.pending, sample.slowness)
+    if len(came) != len(tests):
         return detectors
     return tuple(
         step(
             detector,
-            Delta(came.answers, came.slower, came.stable_answers, came.stable_slower),
+            Delta(each.requests, each.errors, each.stable_requests, each.stable_errors),
             test,
             now,
             lasted_s,
         )
-        for detector, came, test in zip(detectors, sample.slowness, tests, strict=True)
+        for detector, each, test in zip(detectors, came, tests, strict=True)
     )
 
 
@@ -113,7 +142,8 @@ def _down(evidence: Evidence, sample: Sample, reading: Reading, lasted_s: float)
         reason = "its container does not run"
     elif reading.down_on is not None:
         reason = f"it is DOWN on {reading.down_on}"
-    elif sample.candidate_probe is False:
+    elif sample.candidate_probe is False and sample.stable_probe is not False:
+        # Where neither answers us and HAProxy reaches both, the way from here is broken.
         reason = "its health check fails"
     is_unknown = not reason and reading.sessions is None and sample.candidate_probe is None
     down_s = evidence.down_s if is_unknown else evidence.down_s + lasted_s if reason else 0.0
