@@ -1,23 +1,19 @@
 """Writes docs/reference from the models, so that it says what the program checks. `--check` only compares."""
 
 import argparse
-import enum
 import sys
 import typing
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from crds.balancer import ServerShare, ServerState, TrafficSplitSpec
 from crds.kinds import FILE_KINDS, KINDS, STATUSES
 from crds.meta import API_VERSION, ConditionType, Key, Metadata, Spec, Verb, canonical
-from crds.quantity import duration_text
 from daemon.settings import Settings
 
 ROOT: Final = Path(__file__).parents[1]
@@ -29,6 +25,7 @@ HEAD: Final = "<!-- Written by `make docs` from the models. Changes here are los
 EXAMPLES: Final = {
     "Container": "examples/psa-platform/data/psa-redis.yaml",
     "LoadBalancer": "examples/psa-platform/balancer.yaml",
+    "Release": "examples/release.yaml",
     "Service": "examples/psa-platform/services/psa-api-gateway.yaml",
 }
 SPLIT: Final = TrafficSplitSpec(
@@ -126,6 +123,8 @@ def scalar(schema: Mapping[str, Any]) -> str:
         return " or ".join(code(each) for each in choices)
     if "examples" in schema:
         return "such as " + ", ".join(code(each) for each in schema["examples"])
+    if schema.get("format") == "date-time":
+        return "instant such as `2026-11-24T18:00:00Z`"
     name = SCALARS.get(schema.get("type", ""), "text")
     if "minimum" in schema and "maximum" in schema:
         return f"{name}, {schema['minimum']} to {schema['maximum']}"
@@ -134,48 +133,56 @@ def scalar(schema: Mapping[str, Any]) -> str:
     return f"{name} like {code(schema['pattern'])}" if "pattern" in schema else name
 
 
-def shown(value: BaseModel) -> object:
-    return value.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
 def plain(value: object) -> str:
     """Write a default as a file would."""
-    if isinstance(value, timedelta):
-        return duration_text(value)
-    if isinstance(value, BaseModel):
-        return yaml.safe_dump(shown(value), default_flow_style=True, width=1000).strip()
-    if isinstance(value, enum.Enum):
-        return str(value.value)
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, tuple | list | dict) and not value:
-        return "{}" if isinstance(value, dict) else "[]"
+    if isinstance(value, list | dict):
+        return yaml.safe_dump(value, default_flow_style=True, width=1000).strip()
     return str(value)
 
 
-def default(info: FieldInfo) -> str:
+def default(model: type[BaseModel], name: str) -> str:
+    info = model.model_fields[name]
     if info.is_required():
         return "**required**"
     value = info.get_default(call_default_factory=True, validated_data={})
-    return "" if value is None or value is PydanticUndefined else code(plain(value))
+    if value is None or value is PydanticUndefined or value == "":
+        return ""
+    alone = model.model_construct(**{name: value})
+    return code(plain(alone.model_dump(mode="json", by_alias=True, exclude_none=True)[info.alias or name]))
 
 
 def table(model: type[BaseModel], *, leave_out: type[BaseModel] | None = None) -> str:
     """Return the fields of *model* as a table, without those of its parent *leave_out*."""
-    schema = model.model_json_schema(by_alias=True)
     rows = ["| field | what it must be | default | meaning |", "|---|---|---|---|"]
-    for name, info in model.model_fields.items():
-        if leave_out is not None and name in leave_out.model_fields:
-            continue
-        alias = info.alias or name
-        kind = words(schema["properties"][alias], schema.get("$defs", {}))
-        meaning = (info.description or "").replace("\n", " ")
-        rows.append(f"| `{alias}` | {kind} | {default(info)} | {meaning} |")
+    for name, kind, meaning in fields(model):
+        if leave_out is None or name not in leave_out.model_fields:
+            alias = model.model_fields[name].alias or name
+            rows.append(f"| `{alias}` | {kind} | {default(model, name)} | {meaning} |")
     return "\n".join(rows) + "\n"
 
 
-def sections(models: list[type[BaseModel]]) -> str:
-    return "".join(f"\n### {each.__name__}\n\n{each.__doc__}\n\n{table(each)}" for each in models)
+def reported(model: type[BaseModel]) -> str:
+    """Return the fields of *model*, which nobody writes but the program, as a table."""
+    rows = ["| field | what it is | meaning |", "|---|---|---|"]
+    rows += [
+        f"| `{model.model_fields[name].alias or name}` | {kind} | {meaning} |"
+        for name, kind, meaning in fields(model)
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def fields(model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
+    """Yield each field's name, what its value must be like, and what it means."""
+    schema = model.model_json_schema(by_alias=True)
+    for name, info in model.model_fields.items():
+        kind = words(schema["properties"][info.alias or name], schema.get("$defs", {}))
+        yield name, kind, (info.description or "").replace("\n", " ")
+
+
+def sections(models: list[type[BaseModel]], of: Callable[[type[BaseModel]], str] = table) -> str:
+    return "".join(f"\n### {each.__name__}\n\n{each.__doc__}\n\n{of(each)}" for each in models)
 
 
 def quoted(path: str) -> str:
@@ -214,7 +221,8 @@ def kind_page(kind: str, spec: type[Spec]) -> str:
         sections(nested(spec)[1:]),
         "## status",
         status.__doc__ or "",
-        table(status),
+        reported(status),
+        sections([each for each in nested(status)[1:] if each not in nested(spec)], reported),
     )
 
 

@@ -37,6 +37,7 @@ class Filled:
     version: str
     incarnation: str | None
     replace: str | None
+    restart: str | None
     live: bool | None
 
 
@@ -75,6 +76,7 @@ FILLED = st.builds(
     version=st.sampled_from(["1.0.0", "1.2.3"]),
     incarnation=st.none() | st.sampled_from(["a1", "a2"]),
     replace=st.none() | st.just("psa-r-0123456789ab"),
+    restart=st.none() | st.sampled_from(["r1", "r2"]),
     live=st.none() | st.booleans(),
 )
 MOVED = st.builds(Moved, shares=st.fixed_dictionaries(dict.fromkeys(Color, SHARE)), override=OVERRIDES)
@@ -111,7 +113,12 @@ class Release:
 
     def fill(self, slot: Filled) -> None:
         spec = self.spec.container_spec(
-            NAME, slot.color, slot.version, incarnation=slot.incarnation, replace=slot.replace
+            NAME,
+            slot.color,
+            slot.version,
+            incarnation=slot.incarnation,
+            replace=slot.replace,
+            restart=slot.restart,
         )
         annotations = container_annotations(NAME, slot.color, slot.version, live=slot.live)
         self.desk.amend(Amend(container_key(NAME, slot.color), spec, annotations, KEY))
@@ -133,9 +140,9 @@ class Release:
         found = self.desk.state.objects[container_key(NAME, slot.color)]
         assert isinstance(found.spec, ContainerSpec)
         annotations = container_annotations(NAME, slot.color, slot.version, live=slot.live)
-        told = (found.spec.incarnation, found.spec.replace, found.annotations)
+        told = (found.spec.incarnation, found.spec.replace, found.spec.restart, found.annotations)
         is_template = f"_{slot.version}_" in found.spec.template
-        return is_template and told == (slot.incarnation, slot.replace, annotations)
+        return is_template and told == (slot.incarnation, slot.replace, slot.restart, annotations)
 
     def _finds_its_split(self) -> bool:
         if self.moved is None:
