@@ -45,7 +45,7 @@ def a_member(*, stable: Color | None = Color.BLUE, is_entry: bool = False, versi
     )
 
 
-MEMBERS = {GATEWAY: a_member(is_entry=True), "psa-crm": a_member(), "psa-tickets": a_member(version="1.0.9")}
+MEMBERS = {GATEWAY: a_member(is_entry=True), "psa-crm": a_member()}
 FIRST = {GATEWAY: a_member(stable=None, is_entry=True), "psa-crm": a_member(stable=None)}
 
 
@@ -148,19 +148,43 @@ def an_override(**fields: Json) -> Json:
     return {**given, "actor": "uid 0", **fields}
 
 
-def a_move(
-    number: int, before: Phase, after: Phase, message: str = "", reason: str = "", **rest: Any
-) -> Json:
-    """Return the event of a move, in the daemon's words; *number* is its id and its second."""
+WAY = (
+    Phase.PENDING,
+    Phase.PRE_CHECK,
+    Phase.BACKUP,
+    Phase.MIGRATE,
+    Phase.DEPLOY_CANDIDATE,
+    Phase.HEALTH_CHECK,
+    Phase.SMOKE,
+    Phase.SPLIT,
+    Phase.WATCH,
+    Phase.PROMOTE,
+    Phase.VERIFY,
+    Phase.SOAK,
+    Phase.COMPLETED,
+)
+
+
+def moves_to(phase: Phase, *more: tuple[Phase, str, str]) -> list[Json]:
+    """Return the events of the way to *phase*, a second each, then *more*: phases, reasons and messages."""
+    steps: list[tuple[Phase, str, str]] = [(each, "", "") for each in WAY[1 : WAY.index(phase) + 1]]
+    events, before = [], WAY[0]
+    for number, (after, reason, message) in enumerate([*steps, *more], 1):
+        events.append(a_move(number, before, after, reason, message))
+        before = after
+    return events
+
+
+def a_move(number: int, before: Phase, after: Phase, reason: str = "", message: str = "") -> Json:
+    """Return the event of a move, in the daemon's words; *number* is its id and its second after 11:54."""
     text = f"attempt 2, 1.2.3: {before.value} → {after.value}"
     return {
         "id": number,
-        "at": f"2026-11-24T11:{55 + number // 60:02}:{number % 60:02}Z",
+        "at": f"2026-11-24T11:54:{number:02}Z",
         "object": f"Release/{NAME}",
         "reason": reason or after.value,
         "message": f"{text}: {message}" if message else text,
         "warning": bool(reason),
         "count": 1,
         "actor": None,
-        **rest,
     }

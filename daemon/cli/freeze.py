@@ -31,9 +31,10 @@ def freeze(span: float | None, end: datetime | None, reason: str) -> None:
 
 
 @click.command(short_help="Let releases move forward again.")
+@click.option("--reason", help="Why; the events keep it.")
 @reaches_daemon
-def thaw() -> None:
+def thaw(reason: str | None) -> None:
     """Let releases move forward again."""
     here = session()
-    here.client.post("thaw", {})
+    here.client.post("thaw", {"reason": reason or ""})
     click.echo(here.out.say(Tone.GOOD, "releases move forward again"))

@@ -11,6 +11,7 @@ from daemon.cli.facts import things, understood
 from daemon.cli.references import selected
 from daemon.cli.screen import Tone
 from daemon.cli.session import Session, reaches_daemon, session
+from daemon.cli.shares import shares
 from daemon.cli.spans import INSTANT, SPAN, end_of, moment, until
 
 _COLORS: Final = ("blue", "green")
@@ -36,8 +37,9 @@ def traffic() -> None:
 def set_(service: str, words: Sequence[str], span: float | None, end: datetime | None, reason: str) -> None:
     """Set weights by hand, such as blue=100: it has all traffic, and green none.
 
-    Weight 0 is maintenance, which moves clients that cling to it, too. When the time is over the daemon's
-    own record is in force again.
+    One colour alone is a percentage, and the other has the rest; both are HAProxy's own weights. Weight 0
+    is maintenance, which moves clients that cling to it, too. When the time is over the daemon's own record
+    is in force again.
     """
     here = session()
     found = end_of(span, end, here.now())
@@ -45,21 +47,23 @@ def set_(service: str, words: Sequence[str], span: float | None, end: datetime |
         raise click.UsageError("say until when: --for DURATION or --until TIME")
     weights = _weights(words)
     name = _service(here, service)
-    here.client.post("traffic", {"service": name, **weights, "until": moment(found), "reason": reason})
-    shares = ", ".join(f"{color} {weights[color]}" for color in _COLORS if color in weights)
-    text = f"{name}: {shares} until {until(found, here.now())}; psactl traffic clear {name} ends it"
+    asked = {"service": name, **weights, "until": moment(found), "reason": reason}
+    percent = understood(shares, here.client.post("traffic", asked)).in_force(here.now())
+    parts = ", ".join(f"{color} {percent[color]}%" for color in _COLORS)
+    text = f"{name}: {parts} until {until(found, here.now())}; psactl traffic clear {name} ends it"
     click.echo(here.out.say(Tone.HELD, text))
     here.warn_of_observe_mode()
 
 
 @traffic.command("clear")
 @click.argument("service")
+@click.option("--reason", help="Why; the events keep it.")
 @reaches_daemon
-def clear(service: str) -> None:
+def clear(service: str, reason: str | None) -> None:
     """Let the daemon's own record be in force again."""
     here = session()
     name = _service(here, service)
-    here.client.post("traffic/clear", {"service": name})
+    here.client.post("traffic/clear", {"service": name, "reason": reason or ""})
     click.echo(here.out.say(Tone.GOOD, f"{name}: the traffic is the daemon's again"))
     here.warn_of_observe_mode()
 

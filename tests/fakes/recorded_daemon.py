@@ -86,7 +86,7 @@ class RecordedDaemon:
             case "mode":
                 self.status = {**self.status, "mode": body["mode"], "effectiveModeText": body["mode"]}
                 return 200, self.status
-            case "reconcile" | "suspend" | "resume" | "traffic" | "traffic/clear" | "freeze" | "thaw":
+            case "reconcile" | "suspend" | "resume" | "traffic/clear" | "freeze" | "thaw":
                 return 200, {}
             case other:
                 return self._answers_below(other.split("/"), body)
@@ -99,10 +99,19 @@ class RecordedDaemon:
                 found = self._find(kind, name)
                 missing = {"code": "NotFound", "message": f"there is no {kind}/{name}", "hint": None}
                 return (200, found) if found else (404, {"error": missing})
+            case ["traffic"]:
+                return 200, self._override(body)
             case ["release", name, verb]:
                 return 200, {"request": self._request(name, verb, body)}
             case _:
                 return None
+
+    def _override(self, body: Json) -> Json:
+        found = self._find("TrafficSplit", body["service"])
+        blue = body.get("blue", 100 - body.get("green", 0))
+        rest = {"until": body["until"], "reason": body["reason"], "actor": "uid 0"}
+        found["spec"]["override"] = {"blue": blue, "green": body.get("green", 100 - blue), **rest}
+        return found
 
     def _find(self, kind: str, name: str) -> Json:
         return next((o for o in self.objects if o["kind"] == kind and o["metadata"]["name"] == name), None)

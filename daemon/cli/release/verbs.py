@@ -54,17 +54,17 @@ def abort(name: str | None, attempt: int | None, reason: str | None) -> None:
 
 
 @click.command(short_help="Give the new version all traffic.")
-@_options
 @click.option("--force", is_flag=True, help="Even if a candidate is ill, or its evidence bad.")
+@_options
 def promote(name: str | None, attempt: int | None, reason: str | None, *, force: bool) -> None:
     """Give the new version all traffic without waiting for more evidence."""
     _do("promote", name, attempt, reason, **({"force": True} if force else {}))
 
 
 @click.command(short_help="Let nothing move forward for a while.")
-@_options
 @click.option("--for", "span", type=SPAN, metavar="DURATION", help="How long, such as 2h; 4h if absent.")
 @click.option("--until", "until", type=INSTANT, metavar="TIME", help="Until when.")
+@_options
 def pause(
     name: str | None, attempt: int | None, reason: str | None, span: float | None, until: datetime | None
 ) -> None:
