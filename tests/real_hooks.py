@@ -1,4 +1,4 @@
-"""Hooks as real programs in a folder of a test, and daemons that run them: in this process, or in one to kill."""
+"""Hooks as real programs in a test's folder, and daemons that run them: here, or in a process to kill."""
 
 import asyncio
 import itertools
@@ -15,6 +15,7 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
+from daemon.logs import set_up_logs
 from daemon.ports import SystemClock
 from daemon.programs import refuse_program
 from metrics.hooks import HookMetrics
@@ -27,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 OURS = "HOOK_OF_TEST"
 
 
-def a_run(run_id: str = "psa-suite.1.unit", hook: str = "unit", **facts: object) -> HookRun:
+def a_run(run_id: str = "psa-suite.1.unit", hook: str = "unit", /, **facts: object) -> HookRun:
     """Return a run of version 1.2.3."""
     values = {"release": "psa-suite", "version": "1.2.3", "attempt": 1, **facts}
     return HookRun(run_id, hook, **values)  # type: ignore[arg-type]  # a test's keywords
@@ -38,8 +39,9 @@ class Programs:
     """A folder of programs, the hooks that name them, and the records of their runs."""
 
     root: Path
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     hooks: dict[str, Hook] = field(default_factory=dict)
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    """What the newest daemon exports."""
 
     @property
     def state(self) -> Path:
@@ -69,6 +71,7 @@ class Programs:
     ) -> HookRunner:
         """Return what a new daemon would have."""
         marks = itertools.count()
+        self.registry = CollectorRegistry()
         return HookRunner(
             self.hooks.values(),
             self.state,
@@ -82,7 +85,7 @@ class Programs:
         )
 
     def processes(self) -> dict[int, str]:
-        """Return the processes that any hook of this folder has started and that still run, with their words."""
+        """Return the processes of this folder's hooks that still run, each with its words."""
         wanted = f"{OURS}={self.root}".encode()
         found = {}
         for entry in Path("/proc").iterdir():
@@ -156,9 +159,10 @@ def other_daemon(folder: Programs, *runs: HookRun, at_once: int = 4) -> Iterator
 
 async def serve_until_killed(root: Path, at_once: int, words: list[str]) -> None:
     """Be the other daemon."""
+    set_up_logs("error")  # to where errors go: the other side of stdout waits for one line
     folder = Programs(root)
-    for path in root.glob("*.program"):
-        folder.know(path)
+    for word in words:
+        folder.know(root / f"{word.partition('=')[2]}.program")
     runner = folder.runner(at_once=at_once)
     await runner.sweep()
     for word in words:
