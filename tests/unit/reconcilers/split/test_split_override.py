@@ -201,16 +201,20 @@ async def test_where_nothing_may_be_changed_the_record_is_not_either() -> None:
     assert (await found.desk.one_pass(KEY)).writes == ()
 
 
-async def test_the_metrics_show_what_is_in_force_and_count_no_wrong_colour() -> None:
-    half = {"weight": 50, "state": "ready"}
-    found = Overridden(a_split(half, half))
+async def test_the_metrics_show_what_is_in_force() -> None:
+    found = await an_overridden("blue", an_override(25, 75))
     await found.notes_until_quiet()
-    found.write(an_override(0, 100))
-    await found.notes_until_quiet()
-    assert (found.asked("blue"), found.asked("green")) == (0.0, 1.0)
+    assert (found.asked("blue"), found.asked("green")) == (0.25, 0.75)
     found.desk.now = UNTIL
     await found.notes_until_quiet()
-    assert (found.asked("blue"), found.asked("green")) == (0.5, 0.5)
+    assert (found.asked("blue"), found.asked("green")) == (1.0, 0.0)
+
+
+async def test_an_override_that_ends_leaves_no_wrong_colour_behind() -> None:
+    found = await an_overridden("blue", an_override(50, 50))
+    await found.notes_until_quiet()
+    found.desk.now = UNTIL
+    await found.notes_until_quiet()
     wrong_s = found.registry.get_sample_value("psa_wrong_color_seconds_total", {"service": NAME})
     assert wrong_s == 0.0
 
