@@ -22,7 +22,7 @@ from reconcilers.release.sequential import (
     mean,
 )
 
-#: With equal rates, errors would lie on the candidate this unevenly once in a hundred alarms (research §3.5).
+#: With equal rates, errors would lie on the candidate this unevenly once in a hundred alarms.
 _CANDIDATE_ONLY: Final = 0.01
 #: Stable is bad as well: so many errors, at least 2, come once in a hundred times at the limit.
 _STABLE_BAD: Final = 0.01
@@ -121,7 +121,7 @@ def strength(detector: Detector, test: Test) -> Strength:
 
 
 def factor(dispersion: Dispersion) -> float:
-    """Return φ ≥ 1, the variance of stable's errors a tick over their mean (research §3.6, no. 5).
+    """Return φ ≥ 1, the variance of stable's errors a tick over their mean.
 
     The variance is that of neighbouring ticks, so that a fault that begins at stable does not count as one.
     Few bursts say little: below ten nothing, at ten half.
@@ -264,7 +264,7 @@ def _is_too_much_since_split(sums: Sums, test: Test) -> bool:
 
 
 def classify(recent: Tally, limit: float, spread: float) -> Cause:
-    """Say whose fault it is, from what came to both since the onset (research §3.5)."""
+    """Say whose fault it is, from what came to both since the onset."""
     errors, stable_errors = int(recent.errors / spread), int(recent.stable_errors / spread)
     together = recent.requests + recent.stable_requests
     if not recent.stable_requests:

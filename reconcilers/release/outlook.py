@@ -62,7 +62,7 @@ def outlook(entries: Mapping[str, Evidence], rule: Rule) -> Outlook:
 def step_outlook(entries: Mapping[str, Evidence], rule: Rule) -> Outlook:
     """Say whether the split may go on to its next step: a hundred times the limit is excluded since the last.
 
-    That is the lower boundary of Wald's test, so that it may be looked at each tick (research §3.6, no. 4).
+    That is the lower boundary of Wald's test, so that it may be looked at each tick.
     """
     wrong = _wrong(entries)
     if wrong is not None:
@@ -89,7 +89,7 @@ def detectable_rate(requests_per_s: float, seconds: float, rule: Rule) -> float 
     """Return the smallest error rate that a watch of *seconds* can see at all, None if there is none.
 
     *requests_per_s* is the candidate's part of one entry's traffic. No rule that is wrong once in 1/alpha
-    releases can see less (research §3.1).
+    releases can see less (Wald 1945).
     """
     return visible_rate(requests_per_s * seconds, rule.limit, rule.alpha_each)
 
@@ -152,8 +152,8 @@ def _share(tally: Tally, limit: float, rule: Rule, slow: SlowLimit | None) -> Ou
     """Judge one share of all entries; None if it is well."""
     what = "requests failed" if slow is None else f"answers took longer than {slow.limit_ms:g} ms"
     shown = f"{part(tally.errors, tally.requests)} {what}, limit {percent(limit)}"
-    if tally.errors > limit * tally.requests and tally.requests * limit >= _MEANINGFUL:
-        if tally.stable_errors > limit * tally.stable_requests:
+    if _exceeds(tally.errors, tally.requests, limit):
+        if _exceeds(tally.stable_errors, tally.stable_requests, limit):
             stable = part(tally.stable_errors, tally.stable_requests)
             return Outlook(End.BLOCKED, "CommonCause", f"{shown}; stable {stable}")
         return Outlook(End.LIMIT_EXCEEDED, "LimitExceeded", shown)
@@ -167,6 +167,10 @@ def _share(tally: Tally, limit: float, rule: Rule, slow: SlowLimit | None) -> Ou
     noun = "requests" if slow is None else "answers"
     reason = "NotEnoughTraffic" if slow is None or tally.requests else "NoResponseTimes"
     return Outlook(End.NOT_ENOUGH, reason, f"{shown}: {missing} more good {noun} are needed", missing)
+
+
+def _exceeds(errors: int, requests: int, limit: float) -> bool:
+    return errors > limit * requests and requests * limit >= _MEANINGFUL
 
 
 def _few(entries: Mapping[str, Evidence], rule: Rule) -> Iterable[Outlook]:
