@@ -26,7 +26,8 @@ demo: setup ## Show everything on real parts in under a minute; KEEP=1 leaves it
 lab: ## As demo, and leave it running, with hints how to go on
 	@$(MAKE) --no-print-directory demo KEEP=1
 
-test: setup ## All tests but the slow ones (under 10 minutes on 2 cores); ARGS goes to pytest
+test: ## All tests but the slow ones (under 10 minutes on 2 cores); ARGS goes to pytest
+	@tools/setup systemd=systemd-analyze
 	@$(PYTEST) -m "not slow"
 
 test-slow: setup ## The tests that `make test` leaves out

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import threading
 import time
@@ -35,6 +36,7 @@ from tests.builders import START, a_container_spec
 from tests.unit.engine.test_controller import Knobs
 
 KEY = Key("Container", "one")
+ME = f"uid {os.geteuid()}"
 
 
 class OneSnapshot:
@@ -145,7 +147,7 @@ async def test_tcp_only_reads_and_the_unix_socket_changes_with_the_callers_name(
         async with running.unix.get("/api/v1/events") as answer:
             events = await answer.json()
         assert [(e["object"], e["reason"], e["actor"]) for e in events] == [
-            ("Daemon/psa-reconciler", "ModeSet", "uid 0")
+            ("Daemon/psa-reconciler", "ModeSet", ME)
         ]
         await declare(running, cores=9)
         await until(lambda: bool(running.store.state.objects[KEY].conditions))
@@ -302,7 +304,7 @@ async def test_livez_answers_while_the_loop_hangs_and_says_so_beyond_the_limit()
 async def test_events_are_json_that_a_terminal_can_read(tmp_path: Path) -> None:
     async with a_daemon(tmp_path) as running:
         await declare(running, cores=3)
-        await until(lambda: running.knobs.stand == {"one": 3})
+        await until(lambda: is_ready(running))
         async with running.unix.get("/api/v1/events", params={"object": "Container/one"}) as answer:
             text = await answer.text()
         assert json.loads(text)[0]["message"] == "turn one to 3"

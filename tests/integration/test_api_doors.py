@@ -105,6 +105,7 @@ def open_folder(tmp_path: Path) -> Iterator[Path]:
         each.chmod(mode)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 async def test_who_may_open_the_socket_operates_but_only_root_and_we_set_the_mode(open_folder: Path) -> None:
     async with a_daemon(open_folder) as running:
         await declare(running, cores=3)
@@ -173,6 +174,7 @@ def test_a_second_daemon_does_not_take_the_socket_of_the_first(tmp_path: Path) -
             listen_unix(path, "no-such-group")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to any group")
 def test_the_socket_belongs_to_the_group_that_the_machine_has(tmp_path: Path) -> None:
     group = grp.getgrgid(OTHER)
     with listen_unix(tmp_path / "api.sock", group.gr_name):
