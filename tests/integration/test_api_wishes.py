@@ -23,7 +23,7 @@ from tests.builders import START
 from tests.builders_haproxy import NAME, a_backend, a_split_to
 from tests.fakes.haproxy import FakeHaproxy
 from tests.fakes.releases import AnsweringReleases
-from tests.integration.test_api import Running, a_daemon, until
+from tests.integration.test_api import ME, Running, a_daemon, until
 
 RELEASE, SPLIT = Key("Release", "psa-suite"), Key("TrafficSplit", NAME)
 VERBS = ["promote", "pause", "resume", "abort", "rollback", "retry"]
@@ -85,7 +85,7 @@ async def test_a_wish_is_numbered_told_as_an_event_and_answered_by_the_releases_
 ) -> None:
     async with a_site(tmp_path) as site:
         assert await site.post(f"release/psa-suite/{verb}", reason="green errs") == (200, {"request": 1})
-        assert site.said(RELEASE) == [(f"{verb.capitalize()}Requested", "green errs", "uid 0")]
+        assert site.said(RELEASE) == [(f"{verb.capitalize()}Requested", "green errs", ME)]
         await until(lambda: site.running.store.state.objects[RELEASE].requests[0].answer is not None)
         shown = await site.get("objects/Release/psa-suite")
         [request] = shown["metadata"]["requests"]
@@ -93,7 +93,7 @@ async def test_a_wish_is_numbered_told_as_an_event_and_answered_by_the_releases_
         assert request == {
             "id": 1,
             "verb": verb,
-            "actor": "uid 0",
+            "actor": ME,
             "reason": "green errs",
             "arguments": {},
             "accepted": verb != "retry",
@@ -206,7 +206,7 @@ async def test_traffic_is_set_by_hand_and_given_back(
             **weights,
             "until": end.replace("+00:00", "Z"),
             "reason": "green errs",
-            "actor": "uid 0",
+            "actor": ME,
         }
         await until(lambda: site.weights() == weights)
         status, shown = await site.post("traffic/clear", service=NAME, reason="all well")
@@ -214,8 +214,8 @@ async def test_traffic_is_set_by_hand_and_given_back(
         await until(lambda: site.weights() == {"blue": 100, "green": 0})
         text = f"blue {weights['blue']}, green {weights['green']} until {end.replace('+00:00', 'Z')}"
         assert site.said(SPLIT) == [
-            ("TrafficSet", f"{text}: green errs", "uid 0"),
-            ("TrafficCleared", "all well", "uid 0"),
+            ("TrafficSet", f"{text}: green errs", ME),
+            ("TrafficCleared", "all well", ME),
         ]
 
 
@@ -290,7 +290,7 @@ async def test_a_freeze_is_shown_until_it_is_lifted_and_releases_hear_of_both(tm
         assert (await site.get("status"))["freeze"] is None
         end, looks = ahead(hours=2), site.releases.looks
         status, shown = await site.post("freeze", until=end, reason="Christmas")
-        expected = {"until": end.replace("+00:00", "Z"), "reason": "Christmas", "actor": "uid 0"}
+        expected = {"until": end.replace("+00:00", "Z"), "reason": "Christmas", "actor": ME}
         assert (status, shown["freeze"]) == (200, expected)
         assert (await site.get("status"))["freeze"] == expected
         await until(lambda: site.releases.looks > looks)
@@ -299,15 +299,15 @@ async def test_a_freeze_is_shown_until_it_is_lifted_and_releases_hear_of_both(tm
         assert (status, shown["freeze"]) == (200, None)
         await until(lambda: site.releases.looks > looks)
         assert site.said(Key("Daemon", "psa-reconciler")) == [
-            ("Frozen", f"until {end.replace('+00:00', 'Z')}: Christmas", "uid 0"),
-            ("Thawed", "over", "uid 0"),
+            ("Frozen", f"until {end.replace('+00:00', 'Z')}: Christmas", ME),
+            ("Thawed", "over", ME),
         ]
         assert site.running.store.state.value(FREEZE) == ""
 
 
 async def test_a_freeze_that_has_run_out_is_none(tmp_path: Path) -> None:
     async with a_site(tmp_path) as site:
-        text = '{"until": "2026-01-01T00:00:00Z", "reason": "then", "actor": "uid 0"}'
+        text = '{"until": "2026-01-01T00:00:00Z", "reason": "then", "actor": ME}'
         await site.running.store.commit([Assign(FREEZE, text)])
         commits = site.running.store.commits
         assert (await site.get("status"))["freeze"] is None
