@@ -307,7 +307,7 @@ async def test_a_freeze_is_shown_until_it_is_lifted_and_releases_hear_of_both(tm
 
 async def test_a_freeze_that_has_run_out_is_none(tmp_path: Path) -> None:
     async with a_site(tmp_path) as site:
-        text = '{"until": "2026-01-01T00:00:00Z", "reason": "then", "actor": ME}'
+        text = '{"until": "2026-01-01T00:00:00Z", "reason": "then", "actor": "uid 0"}'
         await site.running.store.commit([Assign(FREEZE, text)])
         commits = site.running.store.commits
         assert (await site.get("status"))["freeze"] is None
