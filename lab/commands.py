@@ -13,6 +13,7 @@ from lab.demo import run_demo
 from lab.faults import fault
 from lab.given import FOLDER, FOLDER_TYPE, OUTPUT
 from lab.haproxy import HaproxyError
+from lab.heavy import HeavyLoadError
 from lab.layout import Lab, LabError
 from lab.load_command import load
 from lab.numbers import NoNumberError
@@ -113,6 +114,6 @@ def main() -> None:
         signal.signal(number, signal.default_int_handler)
     try:
         cli(prog_name="python -m lab")
-    except (LabError, PartError, NoNumberError, ControlError, HaproxyError, OSError) as exc:
+    except (LabError, HeavyLoadError, PartError, NoNumberError, ControlError, HaproxyError, OSError) as exc:
         click.echo(f"Error: {exc}", err=True)
         sys.exit(2)

@@ -3,6 +3,7 @@
 import math
 from array import array
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -54,6 +55,8 @@ class Tally:
     """By whole seconds since the start; seconds without any answer are left out."""
     milliseconds: "array[float]" = field(default_factory=lambda: array("d"))
     """Time from when a request was due to its whole answer."""
+    percentiles: Mapping[str, float] = field(default_factory=dict)
+    """Latency in ms by name, p50, p95, p99, where the single times are not known."""
 
     def answer(self, status: int, who: Who, *, at_s: float, took_s: float) -> None:
         """Count one answer that came *at_s* after the start, *took_s* after its request was due."""
@@ -104,7 +107,7 @@ class Tally:
             "startedAt": _instant(started),
             "firstBad": _shown(self.first_bad, started),
             "lastBad": _shown(self.last_bad, started),
-            "latencyMs": {name: self.percentile(share) for name, share in _SHARES.items()},
+            "latencyMs": self._latency(),
         }
         return data | ({"series": self._series()} if series else {})
 
@@ -122,9 +125,11 @@ class Tally:
                 lines.append(
                     f"  {word} bad answer after {bad.at_s:.2f} s, {instant}: {_worded(bad.by)}: {bad.what}"
                 )
-        found = {name: self.percentile(share) for name, share in _SHARES.items()}
-        shown = [f"{name} {value:.1f} ms" for name, value in found.items() if value is not None]
+        shown = [f"{name} {value:.1f} ms" for name, value in self._latency().items() if value is not None]
         return "\n".join([*lines, *([f"  latency {', '.join(shown)}"] if shown else [])])
+
+    def _latency(self) -> dict[str, float | None]:
+        return {name: self.percentiles.get(name, self.percentile(share)) for name, share in _SHARES.items()}
 
     def _bad(self, bad: Bad) -> None:
         self.failed_by[bad.by, bad.what] += 1

@@ -4,6 +4,7 @@ import grp
 import os
 import pwd
 import stat
+import sys
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from daemon.sources.ownership import Ownership, directories_above
 from lab.haproxy import LabConfig, LabHaproxy, pair
 from lab.layout import Lab, LabError, haproxy_name
 from lab.platform import Document, templates
+from lab.processes import MARK
 
 NODES: Final = ("pve1", "pve2", "pve3")
 USER: Final = "psa@pve"
@@ -23,6 +25,7 @@ TOKEN: Final = "reconciler"  # noqa: S105 - its name
 _ROLE: Final = "PSAReconciler"
 #: Hooks that the settings name, in the order in which a release asks for them.
 HOOKS: Final = ("unit", "integration", "e2e", "audit", "build", "smoke", "functional")
+_HOOK: Final = Path(__file__).parent / "hooks" / "program.py"
 #: What the daemon needs, and nothing else. Each line is one ACL entry of a token of its own.
 PRIVILEGES: Final[Mapping[str, tuple[str, ...]]] = {
     "/vms": (
@@ -133,9 +136,25 @@ def daemon_settings(lab: Lab, *, fingerprint: str, keeps_state: bool) -> str:
             },
             "edge": edge,
         },
+        "hooks": {name: _hook(lab, name) for name in HOOKS},
     }
     text: str = yaml.safe_dump(settings, sort_keys=False)
     return "# Written by the lab: the daemon's settings.\n" + text
+
+
+def _hook(lab: Lab, name: str) -> Mapping[str, object]:
+    """Return a hook of the settings; `fault hook` has it in trouble.
+
+    env may be run wherever the checkout lies, and marks what the hook leaves behind for `down`.
+    """
+    start = ["/usr/bin/env", f"{MARK}={lab.record.mark}", sys.executable, "-I", "-S", str(_HOOK)]
+    # Nobody knows whether a build that was cut off has left something: a person decides.
+    is_idempotent = name != "build"
+    return {
+        "argv": [*start, name, str(lab.hook_troubles)],
+        "timeout": "20s",
+        "idempotent": is_idempotent,
+    }
 
 
 def trusted(folder: Path) -> tuple[list[str], list[str]]:
