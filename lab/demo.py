@@ -10,7 +10,9 @@ from lab.haproxy import HaproxyError
 from lab.layout import Lab, LabError
 from lab.numbers import NoNumberError
 from lab.parts import PartError
-from lab.scenes import NotSeenError, Scenes
+from lab.release_scenes import ReleaseScenes
+from lab.scenes import Scenes
+from lab.stage import NotSeenError, Stage
 from lab.start import Options, bring_up, take_down
 from lab.story import Story
 from lab.wiring import daemon_address, frontend_address
@@ -49,7 +51,11 @@ def _show(folder: Path, story: Story) -> bool:
     _end_former(folder, story)
     # With an empty directory first: it is the files that make the platform.
     lab = bring_up(Options(folder, services=0), daemon=True, say=story.say)
-    Scenes(lab, story).play()
+    stage = Stage(lab, story)
+    scenes = Scenes(stage)
+    scenes.play()
+    ReleaseScenes(stage).play()
+    scenes.nothing_to_do()
     is_good = story.table()
     story.note()
     story.note(f"{'Everything' if is_good else 'NOT everything'} was seen, in {story.seconds:.0f} s.")

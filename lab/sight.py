@@ -101,9 +101,14 @@ class Sight:
 
     def events(self, name: str) -> Sequence[str]:
         """Return the messages of an object's events, oldest first."""
+        return [message for _, message in self.reasons(name)]
+
+    def reasons(self, name: str) -> Sequence[tuple[str, str]]:
+        """Return the reasons and messages of an object's events, oldest first."""
         path = f"/api/v1/events?object={name}&limit=1000"
         rows = _rows(call_now(self._lab.socket("api"), "GET", path))
-        return [str(row["message"]) for row in sorted(rows, key=lambda row: int(str(row["id"])))]
+        ordered = sorted(rows, key=lambda row: int(str(row["id"])))
+        return [(str(row["reason"]), str(row["message"])) for row in ordered]
 
 
 def wait_until(true: Callable[[], bool], seconds: float) -> float | None:

@@ -16,36 +16,19 @@ class ReleaseMetrics:
     ) -> None:
         self._phases = tuple(phases)
         self._triggers = tuple(triggers)
-        self._phase = Gauge(
-            "psa_release_phase",
-            "1 for the phase that a release is in",
-            ["release", "phase"],
-            registry=registry,
+
+        def gauge(name: str, text: str, *more: str) -> Gauge:
+            return Gauge(f"psa_release_{name}", text, ["release", *more], registry=registry)
+
+        self._phase = gauge("phase", "1 for the phase that a release is in", "phase")
+        self._held = gauge("held", "1 while a release does not move forward")
+        self._quarantined = gauge("quarantined", "Versions of a release in quarantine")
+        self._limit = gauge("error_limit", "Part of the requests that may fail")
+        roles = ("service", "role")
+        self._ratio = gauge(
+            "error_ratio", "Part of the requests that failed since the split, by role", *roles
         )
-        self._held = Gauge(
-            "psa_release_held", "1 while a release does not move forward", ["release"], registry=registry
-        )
-        self._quarantined = Gauge(
-            "psa_release_quarantined", "Versions of a release in quarantine", ["release"], registry=registry
-        )
-        self._ratio = Gauge(
-            "psa_release_error_ratio",
-            "Part of the requests that failed since the split, by role",
-            ["release", "service", "role"],
-            registry=registry,
-        )
-        self._requests = Gauge(
-            "psa_release_requests",
-            "Requests since the split, by role",
-            ["release", "service", "role"],
-            registry=registry,
-        )
-        self._limit = Gauge(
-            "psa_release_error_limit",
-            "Part of the requests that may fail",
-            ["release"],
-            registry=registry,
-        )
+        self._requests = gauge("requests", "Requests since the split, by role", *roles)
         self._rollbacks = Counter(
             "psa_rollbacks", "Attempts that were rolled back", ["release", "trigger"], registry=registry
         )
