@@ -61,7 +61,8 @@ class Delta:
 class Test:
     """One share, its limit, and the evidence that an alarm needs.
 
-    ``bad_ticks`` are the ticks with errors since the onset without which there is no alarm.
+    ``bad_ticks`` are the ticks with errors since the onset without which there is no alarm; one in which much
+    of much failed counts as ``sudden_ticks``.
     """
 
     limit: float
@@ -70,6 +71,7 @@ class Test:
     horizon_ticks: int
     min_requests: int
     bad_ticks: int
+    sudden_ticks: int
 
     @property
     def grid(self) -> Grid:
@@ -98,7 +100,7 @@ class Strength:
 @lru_cache(maxsize=256)
 def error_test(rule: Rule) -> Test:
     """Return the test of the requests that fail."""
-    return Test(rule.limit, rule.method, rule.alpha_each, rule.horizon_ticks, rule.min_requests, 2)
+    return Test(rule.limit, rule.method, rule.alpha_each, rule.horizon_ticks, rule.min_requests, 2, 2)
 
 
 @lru_cache(maxsize=256)
@@ -106,7 +108,7 @@ def slow_tests(rule: Rule) -> tuple[Test, ...]:
     """Return the tests of the answers that are too slow: a pause of a second or two is none."""
     alpha, ticks, least = rule.alpha_each, rule.horizon_ticks, rule.min_requests
     return tuple(
-        Test(each.exceedances, Method.SEQUENTIAL, alpha, ticks, least, 3) for each in rule.slow_limits
+        Test(each.exceedances, Method.SEQUENTIAL, alpha, ticks, least, 3, 1) for each in rule.slow_limits
     )
 
 
@@ -197,7 +199,7 @@ def _counted(detector: Detector, delta: Delta, test: Test, now: datetime, spread
     }
     if cusum > 0:
         update["recent"] = added(detector.recent, delta)
-        update["bad_ticks"] = detector.bad_ticks + _bad_ticks(delta)
+        update["bad_ticks"] = detector.bad_ticks + _bad_ticks(delta, test)
     else:
         update |= {"onset_at": now, "recent": NOTHING, "before": sums, "bad_ticks": 0}
     return update
@@ -214,9 +216,9 @@ def _believed(delta: Delta, test: Test) -> int:
     return min(delta.errors, max(_TICK_ERRORS, int(share * delta.requests)))
 
 
-def _bad_ticks(delta: Delta) -> int:
+def _bad_ticks(delta: Delta, test: Test) -> int:
     is_sudden = delta.errors >= max(_SUDDEN_ERRORS, _SUDDEN_SHARE * delta.requests)
-    return 2 if is_sudden else int(delta.errors > 0)
+    return test.sudden_ticks if is_sudden else int(delta.errors > 0)
 
 
 def _judged(detector: Detector, test: Test, now: datetime, elapsed_s: float, spread: float) -> Detector:
