@@ -50,6 +50,7 @@ DEADLINES_S: Final[Mapping[Phase, float]] = MappingProxyType({
     Phase.PRE_CHECK: 600.0,
     Phase.DEPLOY_CANDIDATE: 1800.0,
     Phase.HEALTH_CHECK: 300.0,
+    Phase.SMOKE: 300.0,
     Phase.SPLIT: 60.0,
     Phase.PROMOTE: 60.0,
     Phase.VERIFY: 300.0,

@@ -182,10 +182,9 @@ class _Following:
         self.is_over = True
         took = ""
         if attempt is not None:
-            end = attempt.promoted_at if self._wanted == "promoted" else attempt.ended_at
-            took = (
-                f", {lasting(((end or self._here.now()) - attempt.began_at).total_seconds())} after its begin"
-            )
+            ends = (attempt.promoted_at if self._wanted == "promoted" else None, attempt.ended_at)
+            end = next((each for each in ends if each is not None), self._here.now())
+            took = f", {lasting((end - attempt.began_at).total_seconds())} after its begin"
         click.echo(self._here.out.say(Tone.GOOD, f"{text}{took}"))
 
 

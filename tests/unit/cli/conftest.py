@@ -2,10 +2,11 @@
 
 import contextlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from daemon.cli.main import psactl
 from daemon.cli.screen import Screen
 from daemon.cli.session import Session
 from tests.builders_cli import a_status
+from tests.builders_cli_release import a_split
 from tests.fakes.recorded_daemon import RecordedDaemon, recorded_daemon
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
@@ -63,3 +65,11 @@ def terminal(session: Session) -> Psactl:
 @pytest.fixture
 def pipe(session: Session) -> Psactl:
     return lambda *arguments: run(replace(session, out=PIPE, err=PIPE), *arguments)
+
+
+def show(
+    daemon: RecordedDaemon, release: Any, *, percent: int = 50, events: Sequence[Any] = (), **split: Any
+) -> None:
+    """Let the daemon have one release, whose candidate green has so much of the gateway's traffic."""
+    daemon.objects = [release, a_split(100 - percent, percent, **split)]
+    daemon.events = list(events)
