@@ -137,25 +137,29 @@ def _lost(result: HookResult, why: str) -> HookResult:
 
 
 def _sentence(hook: Hook, ending: Ending, process: HookProcess) -> str:
+    text = _end(hook, ending, process)
+    if not ending.left:
+        return text
+    left = "1 process" if ending.left == 1 else f"{ending.left} processes"
+    return f"{text}; {left} that it left running {'was' if ending.left == 1 else 'were'} ended with it"
+
+
+def _end(hook: Hook, ending: Ending, process: HookProcess) -> str:
     took = f"{ending.seconds:.1f} s"
     match ending.cause:
         case Cause.EXITED:
-            text = f"{_exit(ending)} {took}"
+            return f"{_exit(ending)} {took}"
         case Cause.TIMED_OUT:
-            text = f"not done after {duration_text(hook.timeout)}, and ended"
-            text += " with SIGKILL" if ending.signal == signal.SIGKILL else ""
+            how = " with SIGKILL" if ending.signal == signal.SIGKILL else ""
+            return f"not done after {duration_text(hook.timeout)}, and ended{how}"
         case Cause.STOPPED:
-            text = f"stopped after {took}"
+            return f"stopped after {took}"
         case Cause.FLOODED:
-            text = f"wrote {process.output.total} bytes, more than it may, and was ended after {took}"
+            return f"wrote {process.output.total} bytes, more than it may, and was ended after {took}"
         case Cause.CLOSED:
-            text = f"the daemon was stopped after it had run for {took}: how far it came is not known"
+            return f"the daemon was stopped after it had run for {took}: how far it came is not known"
         case Cause.STUCK:
-            text = f"process {process.pid} hangs in the kernel and cannot be ended"
-    if not ending.left:
-        return text
-    what = "1 process that it left running was" if ending.left == 1 else f"{ending.left} processes were"
-    return f"{text}; {what} ended with it"
+            return f"process {process.pid} hangs in the kernel and cannot be ended"
 
 
 def _exit(ending: Ending) -> str:
