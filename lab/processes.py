@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from reconcilers.transports.processes import marked as pids_marked
+
 #: Environment variable that every part carries, and its children inherit; its value is the lab's secret mark.
 MARK = "PSA_LAB_PART"
 
@@ -39,16 +41,8 @@ def is_alive(process: Process) -> bool:
 
 def marked(mark: str) -> frozenset[Process]:
     """Return all processes that carry *mark*: the parts and whatever they started. Never this one."""
-    wanted = f"{MARK}={mark}".encode()
-    found = set()
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        with contextlib.suppress(OSError):  # gone in the meantime, or another user's
-            process = identify(int(entry.name))
-            if process is not None and wanted in (entry / "environ").read_bytes().split(b"\0"):
-                found.add(process)
-    return frozenset(found)
+    pids = pids_marked(MARK, [mark]) - {os.getpid()}
+    return frozenset(process for pid in pids if (process := identify(pid)) is not None)
 
 
 def send(process: Process, number: signal.Signals) -> bool:
