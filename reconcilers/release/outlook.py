@@ -189,7 +189,8 @@ def _retried(entries: Mapping[str, Evidence], failing: Tally, rule: Rule) -> Out
     if not hidden or failing.errors + hidden <= rule.limit * failing.requests:
         return None
     message = (
-        f"HAProxy had to try again {hidden} times in {failing.requests} requests, limit {percent(rule.limit)}"
+        f"HAProxy hid {hidden} failures in {failing.requests} requests (tried again, sent elsewhere, never "
+        f"answered), limit {percent(rule.limit)}"
     )
     return Outlook(End.BLOCKED, "Retries", message)
 
