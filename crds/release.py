@@ -356,8 +356,13 @@ class ReleaseMemo(Model):
     """Run of the daemon that made the last tick."""
     ticked_s: float = 0.0
     """Its monotonic clock at the last tick, in seconds."""
+    ticked_at: datetime | None = None
+    """The wall clock then."""
     held_s: float = 0.0
-    """Seconds of the phase in which nothing could move: they do not count against its deadline."""
+    """Seconds since the phase began, by the wall clock, that do not count against its deadline.
+
+    It was held, a hook ran, the daemon was away, or the clock was set.
+    """
     read_back_at: datetime | None = None
     """Since when HAProxy has what this phase asked for."""
     tries: dict[str, int] = Field(default_factory=dict)

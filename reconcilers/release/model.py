@@ -108,6 +108,8 @@ class SeenRelease:
     members: tuple[SeenMember, ...]
     hooks: Mapping[str, HookResult] = field(default_factory=dict)
     """Runs of this attempt by their id; one that was never begun is not here."""
+    unseen_hooks: str | None = None
+    """Why it is not known which of them were begun."""
     known_hooks: Mapping[str, bool] = field(default_factory=dict)
     """Hooks of the settings; True for one that may simply be run again."""
     intents: tuple[Intent, ...] = ()

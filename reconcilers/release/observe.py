@@ -65,7 +65,7 @@ async def observe_release(
     status = release.status if isinstance(release.status, ReleaseStatus) else ReleaseStatus()
     attempt = status.attempt
     names = dict.fromkeys((*release.spec.services, *(attempt.members if attempt is not None else ())))
-    hooks = await _hooks(outside.hooks, release, attempt)
+    hooks, unseen_hooks = await _hooks(outside.hooks, release, attempt)
     async with asyncio.TaskGroup() as tasks:
         members = [
             tasks.create_task(_member(outside, release, attempt, _stored(view, name), now)) for name in names
@@ -77,6 +77,7 @@ async def observe_release(
         monotonic=monotonic,
         members=tuple(each.result() for each in members),
         hooks=hooks,
+        unseen_hooks=unseen_hooks,
         known_hooks=outside.hooks.known,
         intents=view.intents(release.key),
         preflight=preflight.result(),
@@ -178,20 +179,23 @@ def _answered(
 
 async def _hooks(
     hooks: Hooks, release: Resource[ReleaseSpec], attempt: Attempt | None
-) -> Mapping[str, HookResult]:
-    """Look at the runs of the attempt's phase; once it has ended at none."""
+) -> tuple[Mapping[str, HookResult], str | None]:
+    """Look at the runs of the attempt's phase, once it has ended at none; say what stands in the way."""
     if attempt is None or attempt.phase in ENDED:
-        return {}
+        return {}, None
     memo = release.memo
     if not isinstance(memo, ReleaseMemo) or memo.attempt != attempt.number:
         memo = ReleaseMemo(attempt=attempt.number)
-    found = {}
+    found: dict[str, HookResult] = {}
     for hook, service in hooks_of(release.spec, attempt):
         name = run_id(release.key.name, attempt, memo, hook, service)
-        result = await hooks.look(name)
+        try:
+            result = await hooks.look(name)
+        except TransientError as exc:
+            return found, str(exc)
         if result is not None:
             found[name] = result
-    return found
+    return found, None
 
 
 async def _preflight(

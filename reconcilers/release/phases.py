@@ -65,6 +65,7 @@ DEADLINES: Final[Mapping[Phase, timedelta]] = MappingProxyType({
     Phase.PRE_CHECK: timedelta(minutes=10),
     Phase.DEPLOY_CANDIDATE: timedelta(minutes=30),
     Phase.HEALTH_CHECK: timedelta(minutes=5),
+    Phase.SMOKE: timedelta(minutes=5),
     Phase.SPLIT: timedelta(minutes=1),
     Phase.PROMOTE: timedelta(minutes=1),
     Phase.VERIFY: timedelta(minutes=5),

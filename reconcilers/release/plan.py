@@ -90,15 +90,14 @@ def _frozen_whole(held: tuple[str, str], attempt: Attempt) -> ReleasePlan:
 
 def _turned(turn: Turn) -> Turn:
     """Make at most one move, in the order of what is most urgent."""
-    is_watched = turn.attempt.phase in WATCHED
+    turn, is_watched = turn.timed(), turn.attempt.phase in WATCHED
     turn, judgements = watched(turn) if is_watched else (turn, {})
     for decide in (answered, superseded, lambda each: obeyed(each, judgements), _hold_ends, _goes_on):
         if not turn.is_settled:
             turn = decide(turn)
     if is_watched:
         turn = shown(turn, judgements)
-    turn = asserted(turn)
-    return turn.remembers(process=turn.seen.process, ticked_s=turn.seen.monotonic)
+    return asserted(turn).ticked()
 
 
 def _hold_ends(turn: Turn) -> Turn:
@@ -119,8 +118,10 @@ def _goes_on(turn: Turn) -> Turn:
     """Do the phase's work, unless something holds it or its time is over."""
     standstill = _standstill(turn)
     if standstill is not None:
-        elapsed = turn.elapsed_s or 0.0
-        return turn.remembers(held_s=turn.memo.held_s + elapsed).waits(standstill)
+        return turn.without_time().waits(standstill)
+    if any(run.state is HookState.RUNNING for run in turn.seen.hooks.values()):
+        # It has a deadline of its own.
+        return _WORK[turn.attempt.phase](turn.without_time())
     overdue = _overdue(turn)
     return overdue if overdue is not None else _WORK[turn.attempt.phase](turn)
 
@@ -138,9 +139,9 @@ def _standstill(turn: Turn) -> str | None:
 
 
 def _overdue(turn: Turn) -> Turn | None:
-    """Follow the phase's deadline; a hook that runs has one of its own."""
+    """Follow the phase's deadline."""
     deadline = DEADLINES.get(turn.attempt.phase)
-    if deadline is None or any(run.state is HookState.RUNNING for run in turn.seen.hooks.values()):
+    if deadline is None:
         return None
     if turn.attempt.phase is Phase.SPLIT and turn.memo.read_back_at is not None:
         deadline = turn.spec.longest_watch

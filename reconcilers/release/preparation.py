@@ -163,6 +163,8 @@ def verify(turn: Turn) -> Turn:
 
 def _run_hooks(turn: Turn, done: Happening = Happening.DONE) -> Turn:
     """Go on with the first hook of the phase that has not passed."""
+    if turn.seen.unseen_hooks is not None:
+        return turn.waits(turn.seen.unseen_hooks)
     passed = {check.name for check in turn.attempt.checks if check.passed}
     for hook, service in hooks_of(turn.spec, turn.attempt):
         name = f"{turn.attempt.phase.value}: {hook}" + (f" {service}" if service is not None else "")
@@ -176,38 +178,56 @@ def _run_hook(turn: Turn, name: str, hook: str, service: str | None) -> Turn:
     result = turn.seen.hooks.get(run.run_id)
     target = f"hook {run.run_id}"
     intent = next((each for each in turn.seen.intents if each.target == target), None)
-    if result is None and intent is None:
-        return turn.stepped(_start(turn, run, target)).waits(f"{name} begins", SOON)
     if result is not None and result.state is HookState.RUNNING:
         return turn.waits(f"{name} runs for {result.seconds:.0f} s", 2 * SOON)
-    kind = OutcomeKind.DONE if result is not None and result.state is HookState.PASSED else OutcomeKind.FAILED
     if intent is not None:
-        turn = turn.written(
-            Close(intent.id, Outcome(kind, message=result.says if result is not None else "lost"))
-        )
-    if result is None or result.state is HookState.LOST:
-        return _lost(turn, name, hook, run)
-    return _ended(turn, name, result)
+        turn = turn.written(Close(intent.id, _outcome(result)))
+    if result is None:
+        # What was begun has a record, so that this one never began, whatever was intended.
+        return turn.stepped(_start(turn, run, target)).waits(f"{name} begins", SOON)
+    if result.state is HookState.LOST:
+        return _lost(turn, name, run)
+    return _ended(turn, name, run, result)
 
 
-def _ended(turn: Turn, name: str, result: HookResult) -> Turn:
+def _outcome(result: HookResult | None) -> Outcome:
+    if result is None:
+        return Outcome(OutcomeKind.FAILED, message="it never began")
+    kind = OutcomeKind.DONE if result.state is HookState.PASSED else OutcomeKind.FAILED
+    return Outcome(kind, message=result.says)
+
+
+def _ended(turn: Turn, name: str, run: HookRun, result: HookResult) -> Turn:
     is_passed = result.state is HookState.PASSED
     message = result.says if is_passed or not result.tail else f"{result.says}\n{result.tail}"
     turn = turn.checked(Check(name=name, passed=is_passed, message=message, seconds=round(result.seconds, 3)))
     if is_passed:
         return turn.waits(f"{name} passed", SOON)
-    happening = Happening.FAILED if turn.attempt.promoted_at is None else Happening.BREACH
-    return turn.moved(happening, reason="HookFailed", message=f"{name}: {result.says}", trigger=Trigger.CHECK)
+    return _not_passed(turn, run, "HookFailed", f"{name}: {result.says}")
 
 
-def _lost(turn: Turn, name: str, hook: str, run: HookRun) -> Turn:
-    """Repeat a hook whose end nobody saw, if that is harmless; otherwise a person decides."""
-    if turn.seen.known_hooks.get(hook, False):
-        return turn.noted("HookRepeated", f"{name}: how it ended is not known").remembers(
-            tries={**turn.memo.tries, _key(hook, run.service): _tries(turn, hook, run.service) + 1}
-        )
-    message = f"{name}: how it ended is not known, and it is not idempotent"
-    return turn.moved(Happening.FAILED, reason="HookLost", message=message, trigger=Trigger.CHECK)
+def _lost(turn: Turn, name: str, run: HookRun) -> Turn:
+    """Repeat a hook whose end nobody saw, if that is harmless; otherwise it counts as failed."""
+    if turn.seen.known_hooks.get(run.hook, False):
+        return _again(turn, run).noted("HookRepeated", f"{name}: how it ended is not known")
+    return _not_passed(turn, run, "HookLost", f"{name}: how it ended is not known, and it is not idempotent")
+
+
+def _not_passed(turn: Turn, run: HookRun, reason: str, message: str) -> Turn:
+    """End the attempt; where the candidate is live and nothing is behind it, a person decides."""
+    if turn.attempt.promoted_at is None:
+        return turn.moved(Happening.FAILED, reason=reason, message=message, trigger=Trigger.CHECK)
+    if turn.attempt.has_stable:
+        return turn.moved(Happening.BREACH, reason=reason, message=message, trigger=Trigger.CHECK)
+    return _again(turn, run).held(
+        reason, message, by="the check", until=turn.hold_until(), then=turn.exit_of_bad_evidence
+    )
+
+
+def _again(turn: Turn, run: HookRun) -> Turn:
+    """Let the hook's next run be another one."""
+    tries = {**turn.memo.tries, _key(run.hook, run.service): _tries(turn, run.hook, run.service) + 1}
+    return turn.remembers(tries=tries)
 
 
 def _key(hook: str, service: str | None) -> str:

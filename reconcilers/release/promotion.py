@@ -19,8 +19,7 @@ def promote(turn: Turn) -> Turn:
         return turn.waits(missing, SOON)
     turn = turn.remembers(read_back_at=turn.memo.read_back_at or turn.now)
     left = _left_behind(turn)
-    step_at = turn.attempt.step_at or turn.attempt.entered_at
-    if left and turn.now - step_at < turn.spec.drain:
+    if left and turn.in_phase < turn.spec.drain:
         return turn.waits(f"the old version still answers {left} requests", 2 * SOON)
     if left and not turn.attempt.is_closed:
         text = (
@@ -43,8 +42,8 @@ def _left_behind(turn: Turn) -> int:
 
 def soak(turn: Turn) -> Turn:
     """Keep the old version as the way back, by the wall clock and by what was really seen."""
-    elapsed, promoted = turn.elapsed_s or 0.0, turn.attempt.promoted_at or turn.attempt.entered_at
-    soaked = turn.memo.soaked_s + elapsed
+    promoted = turn.attempt.promoted_at or turn.attempt.entered_at
+    soaked = turn.memo.soaked_s + turn.lasted_s
     turn = turn.remembers(soaked_s=soaked)
     wanted_s = turn.spec.soak.total_seconds()
     rest_s = max(wanted_s - soaked, (promoted + turn.spec.soak - turn.now).total_seconds())
@@ -63,7 +62,7 @@ def roll_back(turn: Turn) -> Turn:
     missing = not_read_back(turn)
     if missing is None:
         return turn.moved(Happening.DONE)
-    if turn.now - turn.attempt.entered_at < _STUCK:
+    if turn.in_phase < _STUCK:
         return turn.waits(missing, SOON)
     return turn.held(
         "RollbackStuck", missing, by="the rollback", until=turn.now + _PAGE_AGAIN, then=HoldExit.STAY

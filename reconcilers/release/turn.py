@@ -18,6 +18,7 @@ from crds.release import (
 from reconcilers.contract import Note, Resource, Step, Write
 from reconcilers.release.model import ReleaseAction, SeenRelease
 from reconcilers.release.phases import ENDED, PROMOTED, Happening, after
+from reconcilers.release.rule import GAP_S
 
 SOON: Final = timedelta(milliseconds=100)
 """How soon to look again while something of our own is awaited."""
@@ -53,9 +54,34 @@ class Turn:
         return self.seen.monotonic - self.memo.ticked_s if same else None
 
     @property
+    def lasted_s(self) -> float:
+        """Seconds since the last tick; 0 if that is not known, or too long for the daemon to have watched."""
+        elapsed_s = self.elapsed_s
+        return elapsed_s if elapsed_s is not None and 0 < elapsed_s < GAP_S else 0.0
+
+    @property
     def in_phase(self) -> timedelta:
-        """How long the attempt is in its phase, without the time in which it was held."""
+        """How long the attempt is in its phase, without the time that does not count."""
         return self.now - self.attempt.entered_at - timedelta(seconds=self.memo.held_s)
+
+    def timed(self) -> "Turn":
+        """Let only the time count that passed on the steady clock while the daemon watched."""
+        memo = self.memo
+        if memo.ticked_at is None:
+            return self
+        skipped_s = (self.now - memo.ticked_at).total_seconds() - self.lasted_s
+        since = memo.healthy_since if self.lasted_s else None
+        if since is not None:
+            since += timedelta(seconds=skipped_s)
+        return self.remembers(held_s=memo.held_s + skipped_s, healthy_since=since)
+
+    def ticked(self) -> "Turn":
+        """Write down when this look was: the next one counts from here."""
+        return self.remembers(process=self.seen.process, ticked_s=self.seen.monotonic, ticked_at=self.now)
+
+    def without_time(self) -> "Turn":
+        """Let the time since the last look not count against the phase's deadline."""
+        return self.remembers(held_s=self.memo.held_s + self.lasted_s)
 
     def noted(self, reason: str, message: str, *, warning: bool = False) -> "Turn":
         """Add an event."""
