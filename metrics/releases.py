@@ -28,7 +28,7 @@ class ReleaseMetrics:
         self._ratio = gauge(
             "error_ratio", "Part of the requests that failed since the split, by role", *roles
         )
-        self._requests = gauge("requests", "Requests since the split, by role", *roles)
+        self._requests = gauge("requests", "Requests since the split", *roles)
         self._rollbacks = Counter(
             "psa_rollbacks", "Attempts that were rolled back", ["release", "trigger"], registry=registry
         )
