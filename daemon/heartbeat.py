@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
+from crds.meta import Mode
 from daemon.engine.controller import Controller
 from daemon.ports import Clock
 from metrics.engine import EngineMetrics
@@ -28,6 +29,7 @@ class Heartbeat:
     async def beat(self) -> None:
         """Beat for ever."""
         while True:
+            self._metrics.mode(enforce=self._controller.mode is Mode.ENFORCE)
             expected = self._clock.monotonic() + PULSE_S
             await self._clock.sleep(PULSE_S)
             self.last_beat = self._clock.monotonic()

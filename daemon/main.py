@@ -197,7 +197,7 @@ def build_daemon(
     source = open_source(settings.source.directory, clock, ownership)
     feed = Feed(source, store, clock, random, metrics)
     heartbeat = Heartbeat(clock, controller, metrics, notifier.alive)
-    console = Console(store, controller, feed, clock, version=VERSION, systems=systems, mode=settings.mode)
+    console = Console(store, controller, feed, clock, version=VERSION, systems=systems)
     wishes = Wishes(store, controller, clock)
     unready = "the directory is not read yet"
     api = Api(console, wishes, store, registry, lambda: None if console.is_ready else unready)
@@ -214,6 +214,7 @@ async def serve(settings: Settings, flags: Mapping[str, str], config: Path) -> N
         await transports.hooks.sweep()
         stop = asyncio.Event()
         _on_signals(stop, lambda: _reload(config, flags, daemon))
+        log.info("daemon.started", version=VERSION, pid=os.getpid())
         _say_mode(daemon)
 
         def stuck_for() -> float:
@@ -260,10 +261,10 @@ async def _say_ready(daemon: Daemon) -> None:
 
 def _say_mode(daemon: Daemon) -> None:
     mode = daemon.controller.mode
-    daemon.metrics.mode(enforce=mode is Mode.ENFORCE)
-    log.info("daemon.started", version=VERSION, mode=mode.value, pid=os.getpid())
     if mode is Mode.OBSERVE:
         log.warning("mode.observe", meaning="nothing is changed")
+    else:
+        log.info("mode.enforce")
 
 
 def _on_signals(stop: asyncio.Event, reload: Callable[[], None]) -> None:
@@ -285,6 +286,7 @@ def _reload(config: Path, flags: Mapping[str, str], daemon: Daemon) -> None:
         set_up_logs(settings.log.level)
         daemon.controller.configure(settings.mode)
         daemon.metrics.reloaded(successful=True)
+        log.info("settings.reloaded")
         _say_mode(daemon)
     daemon.source.request_scan()
     daemon.notifier.ready("settings read again")

@@ -69,7 +69,8 @@ class Controller:
         self._clock = clock
         self._random = random
         self._metrics = metrics
-        self._configured_mode = mode
+        self.configured_mode = mode
+        """The settings' one."""
         self._passes = Passes(store, reconcilers, EffectRunner(store, clock, at_point), clock, random)
         self._work = WorkSet()
         self._memories: dict[Key, Memory] = {}
@@ -86,11 +87,11 @@ class Controller:
     def mode(self) -> Mode:
         """The mode in force: the stricter one of the settings' and the operators'."""
         said = Mode(self._store.state.values.get("mode", Mode.ENFORCE.value))
-        return Mode.OBSERVE if Mode.OBSERVE in {said, self._configured_mode} else Mode.ENFORCE
+        return Mode.OBSERVE if Mode.OBSERVE in {said, self.configured_mode} else Mode.ENFORCE
 
     def configure(self, mode: Mode) -> None:
         """Take the mode of newly read settings."""
-        self._configured_mode = mode
+        self.configured_mode = mode
         self.wake_all()
 
     def wake(self, key: Key, priority: Priority = Priority.CHANGE, after_s: float = 0.0) -> None:

@@ -40,7 +40,6 @@ class Console:
         *,
         version: str,
         systems: Mapping[str, str],
-        mode: Mode,
     ) -> None:
         self._store = store
         self._controller = controller
@@ -48,7 +47,6 @@ class Console:
         self._clock = clock
         self._version = version
         self._systems = systems
-        self._settings_mode = mode
         self._started_at = clock.now()
 
     @property
@@ -85,7 +83,7 @@ class Console:
     def _mode_text(self) -> str:
         if self._controller.mode is Mode.ENFORCE:
             return "Enforce: differences are removed"
-        by = "the settings" if self._settings_mode is Mode.OBSERVE else "an operator"
+        by = "the settings" if self._controller.configured_mode is Mode.OBSERVE else "an operator"
         return f"Observe, by {by}: nothing is changed"
 
     def _source(self) -> Object:

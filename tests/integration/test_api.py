@@ -83,9 +83,7 @@ async def a_daemon(folder: Path, **kinds: AnyReconciler) -> AsyncIterator[Runnin
     controller = Controller(store, reconcilers, clock, SystemRandom(), metrics, mode=Mode.ENFORCE)
     source = OneSnapshot()
     feed = Feed(source, store, clock, SystemRandom(), metrics)
-    console = Console(
-        store, controller, feed, clock, version="1", systems={"pve": "proxmox"}, mode=Mode.ENFORCE
-    )
+    console = Console(store, controller, feed, clock, version="1", systems={"pve": "proxmox"})
     wishes = Wishes(store, controller, clock)
     api = Api(console, wishes, store, registry, lambda: None if console.is_ready else "not read yet")
     listener = listen_tcp("127.0.0.1:0")
