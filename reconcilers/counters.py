@@ -2,21 +2,22 @@
 
 Measured with 2.6.12, what one request adds to the row of its server (``tests/contract`` repeats it)::
 
-    answered in whole, 404 too              req_tot 1
-    answered 5xx                            req_tot 1, hrsp_5xx 1
-    connection refused, or not made in time econ 1, wretr 3; with another server there: wredis 1 only
-    no answer in time, garbage, closed      eresp 1
-    reset before an answer                  eresp 2
-    body broken off                         req_tot 1, eresp 1
-    body that stands still until a time-out req_tot 1
-    client gone, the answer in time         req_tot 1
-    client gone, no answer in time          eresp 1
-    no server to send it to, or queue full  nothing
-    one of the answers 100 or 103 before    req_tot 1 more
-    a second or later request of a client's HTTP/1 connection: closed without an answer: nothing, and no line
-    in the log, since that client has to try again; reset: eresp 1
+    answered in whole, a 404 too                     req_tot 1
+    answered 5xx                                     req_tot 1, hrsp_5xx 1
+    connection refused, or not made in time          econ 1, wretr 3
+    the same, and another server took it             wredis 1
+    no answer in time, garbage, closed               eresp 1
+    reset before an answer                           eresp 2
+    body that breaks off                             req_tot 1, eresp 1
+    body that stands still until a time-out          req_tot 1
+    client gone: as if it were there                 cli_abrt 1 more
+    websocket, whoever ends it, unless it is reset   req_tot 1
+    103 or 100 before the answer                     req_tot 1 more
+    no server is UP, or none is free in time         nothing
+    a client's later request on an HTTP/1 connection, closed without an answer: nothing, and no line in the
+    log either, since that client has to try again; reset: eresp 1
 
-``stot`` counts every attempt, and is the only one that tells of the last: ``vanished``.
+Only ``stot``, one for each attempt, tells of the last: ``vanished``.
 """
 
 from dataclasses import dataclass
