@@ -63,8 +63,8 @@ def check_settings(file: Path) -> Check:
         found = settings.load_settings(file, {}, {})
     except settings.SettingsError as exc:
         return Check(Tone.BAD, f"settings {file} would be refused", "correct it; then SIGHUP", str(exc))
-    names = ", ".join(sorted(found.endpoints)) or "none"
-    return Check(Tone.GOOD, f"settings {file} are in order; endpoints: {names}")
+    endpoints, hooks = (", ".join(sorted(each)) or "none" for each in (found.endpoints, found.hooks))
+    return Check(Tone.GOOD, f"settings {file} are in order; endpoints: {endpoints}; hooks: {hooks}")
 
 
 def check_space(state: Path) -> Check:

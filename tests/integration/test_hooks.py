@@ -202,6 +202,12 @@ async def test_nothing_of_the_daemon_s_is_inherited_but_what_is_meant(folder: Pr
     assert lines[7].split()[1].strip("0") == ""
 
 
+async def test_out_of_memory_a_hook_goes_before_the_daemon(folder: Programs) -> None:
+    result = await ran(folder, "sleep 0.2; cat /proc/self/oom_score_adj")
+
+    assert result.tail == "500\n"
+
+
 @pytest.mark.parametrize("mode", [0o777, 0o775])
 async def test_a_program_that_others_may_write_by_now_is_not_run(folder: Programs, mode: int) -> None:
     path = folder.add("unit", "exit 0")

@@ -30,9 +30,10 @@ def test_a_package_of_somebody_else_under_our_name_is_named(tmp_path: Path) -> N
 
 
 def test_settings_that_the_daemon_would_take_are_in_order(tmp_path: Path) -> None:
-    found = check_settings(settings(tmp_path, "endpoints: {edge: {type: haproxy, sockets: ['unix:///a']}}\n"))
+    text = "endpoints: {edge: {type: haproxy, sockets: ['unix:///a']}}\nhooks: {unit: {argv: [/bin/true]}}\n"
+    found = check_settings(settings(tmp_path, text))
     assert (found.tone, found.detail) == (Tone.GOOD, "")
-    assert found.text.endswith("endpoints: edge")
+    assert found.text.endswith("endpoints: edge; hooks: unit")
 
 
 def test_settings_that_the_daemon_would_refuse_are_shown_with_their_caret(
