@@ -27,7 +27,7 @@ lab: ## As demo, and leave it running, with hints how to go on
 	@$(MAKE) --no-print-directory demo KEEP=1
 
 test: ## All tests but the slow ones (under 10 minutes on 2 cores); ARGS goes to pytest
-	@tools/setup systemd=systemd-analyze
+	@tools/setup systemd=systemd-analyze wrk=wrk
 	@$(PYTEST) -m "not slow"
 
 test-slow: setup ## The tests that `make test` leaves out
@@ -53,6 +53,7 @@ arch: setup ## Import arrows (import-linter)
 
 docs: setup ## Write docs/reference from the models
 	@$(BIN)/python tools/reference.py
+	@$(BIN)/python tools/phases.py
 
 bench: ## Measure the figures of the design as ratios to this machine's own floor
 	@tools/setup wrk=wrk

@@ -67,3 +67,15 @@ def test_a_misspelled_setting_is_refused(example: Path) -> None:
 
     with pytest.raises(SettingsError, match="socket"):
         load_settings(example, {}, {})
+
+
+def test_the_page_of_phases_is_what_the_table_says() -> None:
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "tools/phases.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
