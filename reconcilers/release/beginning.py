@@ -15,7 +15,9 @@ from reconcilers.release.model import ReleaseAction, SeenMember, SeenRelease
 #: Its value is part of what is tried: another one lifts a quarantine.
 RETRY: Final = "psa.platform/retry"
 _KEPT_ATTEMPTS: Final = 20
-_SOON: Final = timedelta(seconds=1)
+_SOON: Final = timedelta(seconds=5)
+#: Why a service is not Ready where there was never anything live.
+NOBODY_LIVE: Final = "NoLiveColor"
 SUPERSEDED: Final = "Superseded"
 
 ReleasePlan = Plan[ReleaseAction]
@@ -44,19 +46,21 @@ def plan_rest(
     release: Resource[ReleaseSpec], seen: SeenRelease, now: datetime, status: ReleaseStatus
 ) -> ReleasePlan:
     """Plan while no attempt runs: begin one, or say why not."""
-    wants_retry, writes = _answers(release, status)
+    wants_retry, writes = _answers(release, seen, status)
     if wants_retry:
         kept = tuple(each for each in status.quarantine if each.version != release.spec.version)
         status = _archived(status).model_copy(update={"quarantine": kept, "attempt": None})
     standings = _standings(seen)
     if isinstance(standings, Obstacle):
-        return _hindered(status, standings, writes)
+        return _hindered(status, standings, writes, again=_SOON)
     if all(each.version == release.spec.version for each in standings):
         return Plan(writes=writes, status=status)
     obstacle = _obstacle(release, seen, now, status)
-    members = _members(standings) if obstacle is None else obstacle
+    if obstacle is not None:
+        return _hindered(status, obstacle, writes)
+    members = _members(standings)
     if isinstance(members, Obstacle):
-        return _hindered(status, members, writes)
+        return _hindered(status, members, writes, again=_SOON)
     attempt = _attempt(release, seen, status, members, now)
     was = {name: member.stable_version or "nothing" for name, member in members.items()}
     changes = ", ".join(f"{name} {version} → {attempt.version}" for name, version in was.items())
@@ -71,7 +75,10 @@ def plan_rest(
     )
 
 
-def _hindered(status: ReleaseStatus, obstacle: Obstacle, writes: tuple[Write, ...]) -> ReleasePlan:
+def _hindered(
+    status: ReleaseStatus, obstacle: Obstacle, writes: tuple[Write, ...], again: timedelta | None = None
+) -> ReleasePlan:
+    """Say what stands against an attempt; *again*: what it is about wakes nobody when it changes."""
     verdict = Verdict(ConditionType.READY, Truth.FALSE, obstacle.reason, obstacle.message)
     if obstacle.waits:
         return Plan(
@@ -79,14 +86,17 @@ def _hindered(status: ReleaseStatus, obstacle: Obstacle, writes: tuple[Write, ..
             status=status,
             verdicts=(verdict,),
             waiting=obstacle.message,
-            recheck_after=_SOON * 5,
+            recheck_after=_SOON,
         )
-    return Plan(writes=writes, status=status, blocked=(obstacle.reason, obstacle.message))
+    blocked = (obstacle.reason, obstacle.message)
+    return Plan(writes=writes, status=status, blocked=blocked, recheck_after=again)
 
 
-def _answers(release: Resource[ReleaseSpec], status: ReleaseStatus) -> tuple[bool, tuple[Write, ...]]:
+def _answers(
+    release: Resource[ReleaseSpec], seen: SeenRelease, status: ReleaseStatus
+) -> tuple[bool, tuple[Write, ...]]:
     """Answer all open requests; return whether somebody wants another try."""
-    failed = status.attempt is not None and status.attempt.phase is not Phase.COMPLETED
+    failed = _quarantine(release, seen, status) is not None
     wants_retry, writes = False, list[Write]()
     for request in release.requests:
         if request.answer is not None:
@@ -139,21 +149,40 @@ def _standing(member: SeenMember) -> Standing | Obstacle:
     service = member.service
     if service is None or not isinstance(service.status, ServiceStatus):
         return Obstacle("NotLookedAt", f"Service/{member.name} was not looked at yet")
-    stalled = service.condition(ConditionType.STALLED)
-    if service.observed_generation != service.generation and (
-        stalled is None or stalled.status is not Truth.TRUE
-    ):
-        return Obstacle("NotLookedAt", f"Service/{member.name} changed and was not looked at yet")
-    if stalled is not None and stalled.status is Truth.TRUE:
-        return Obstacle("ServiceStalled", f"Service/{member.name}: {stalled.message}", waits=False)
+    unsettled = _unsettled(service)
+    if unsettled is not None:
+        return unsettled
     live = None if service.status.live is None else Color(service.status.live)
-    if live is None and member.split is not None:
-        return Obstacle("MixedTraffic", f"{member.name}: both colours have traffic, or none", waits=False)
-    if live is None and member.containers:
-        return Obstacle("NoLiveColor", f"{member.name}: it is not known which colour is live", waits=True)
-    child = None if live is None else member.containers.get(live)
+    if live is None:
+        return _without_live(member, service)
+    child = member.containers.get(live)
     version = None if child is None else child.annotations.get(VERSION)
+    if version is None:
+        text = f"{member.name}: it is not known which version {live.value} runs"
+        return Obstacle("VersionUnknown", text, waits=False)
     return Standing(member.name, service.spec, live, version)
+
+
+def _unsettled(service: Resource[ServiceSpec]) -> Obstacle | None:
+    """Say why what is known of a service may not be so any more, or will not become so."""
+    stalled = service.condition(ConditionType.STALLED)
+    if stalled is not None and stalled.status is Truth.TRUE:
+        return Obstacle("ServiceStalled", f"{service.key}: {stalled.message}", waits=False)
+    if service.observed_generation != service.generation:
+        return Obstacle("NotLookedAt", f"{service.key} changed and was not looked at yet")
+    if service.orphaned_since is not None:
+        return Obstacle("ServiceOrphaned", f"{service.key}: its file is gone", waits=False)
+    return None
+
+
+def _without_live(member: SeenMember, service: Resource[ServiceSpec]) -> Standing | Obstacle:
+    """Tell a service of which surely no colour is live from one where nobody knows."""
+    if member.split is not None:
+        return Obstacle("MixedTraffic", f"{member.name}: both colours have traffic, or none", waits=False)
+    ready = service.condition(ConditionType.READY)
+    if ready is None or ready.reason != NOBODY_LIVE:
+        return Obstacle("NoLiveColor", f"{member.name}: it is not known which colour is live")
+    return Standing(member.name, service.spec, None, None)
 
 
 def _obstacle(

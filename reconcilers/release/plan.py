@@ -17,6 +17,7 @@ from crds.release import (
     Trigger,
 )
 from reconcilers.contract import (
+    Answer,
     Close,
     Outcome,
     OutcomeKind,
@@ -34,8 +35,8 @@ from reconcilers.release.model import ReleaseAction, SeenRelease, StopHook
 from reconcilers.release.phases import DEADLINES, ENDED, PROMOTED, WATCHED, Happening
 from reconcilers.release.preparation import deploy, health, nothing_yet, pre_check, smoke, verify
 from reconcilers.release.promotion import promote, roll_back, soak
-from reconcilers.release.supervision import OPEN_HOLDS, obeyed, shown, split, watch, watched
-from reconcilers.release.traffic import asserted, overridden
+from reconcilers.release.supervision import OPEN_HOLDS, OVERDUE, obeyed, shown, split, watch, watched
+from reconcilers.release.traffic import asserted, standstill
 from reconcilers.release.turn import Turn
 from reconcilers.release.wishes import answered, superseded
 
@@ -74,7 +75,7 @@ def plan_release(release: Resource[ReleaseSpec], seen: SeenRelease, now: datetim
     if attempt is None or attempt.phase in ENDED:
         return aftermath(release, seen, now, status, plan_rest(release, seen, now, status))
     if release.held is not None and release.held[0] in {"ObserveMode", "Suspended"}:
-        return _frozen_whole(release.held, attempt)
+        return _frozen_whole(release, release.held, attempt)
     memo = release.memo if isinstance(release.memo, ReleaseMemo) else ReleaseMemo(attempt=attempt.number)
     if memo.attempt != attempt.number:
         memo = ReleaseMemo(attempt=attempt.number)
@@ -82,17 +83,26 @@ def plan_release(release: Resource[ReleaseSpec], seen: SeenRelease, now: datetim
     return _planned(turn)
 
 
-def _frozen_whole(held: tuple[str, str], attempt: Attempt) -> ReleasePlan:
+def _frozen_whole(release: Resource[ReleaseSpec], held: tuple[str, str], attempt: Attempt) -> ReleasePlan:
+    """Leave everything as it is, and say so to whoever asks for something."""
     reason, message = held
     text = f"attempt {attempt.number} stands still in {attempt.phase.value}: {message}"
-    return Plan(verdicts=(Verdict(ConditionType.READY, Truth.FALSE, reason, text),), waiting=text)
+    asked = (each for each in release.requests if each.answer is None)
+    return Plan(
+        writes=tuple(
+            Answer(each.id, accepted=False, message=f"{each.verb} refused: {text}") for each in asked
+        ),
+        verdicts=(Verdict(ConditionType.READY, Truth.FALSE, reason, text),),
+        waiting=text,
+        outlives_file=True,
+    )
 
 
 def _turned(turn: Turn) -> Turn:
     """Make at most one move, in the order of what is most urgent."""
     turn, is_watched = turn.timed(), turn.attempt.phase in WATCHED
     turn, judgements = watched(turn) if is_watched else (turn, {})
-    for decide in (answered, superseded, lambda each: obeyed(each, judgements), _hold_ends, _goes_on):
+    for decide in (lambda each: obeyed(each, judgements), answered, superseded, _hold_ends, _goes_on):
         if not turn.is_settled:
             turn = decide(turn)
     if is_watched:
@@ -116,26 +126,27 @@ def _hold_ends(turn: Turn) -> Turn:
 
 def _goes_on(turn: Turn) -> Turn:
     """Do the phase's work, unless something holds it or its time is over."""
-    standstill = _standstill(turn)
-    if standstill is not None:
-        return turn.without_time().waits(standstill)
+    held = _held(turn)
+    if held is not None:
+        return turn.without_time().waits(held)
     if any(run.state is HookState.RUNNING for run in turn.seen.hooks.values()):
         # It has a deadline of its own.
         return _WORK[turn.attempt.phase](turn.without_time())
     overdue = _overdue(turn)
-    return overdue if overdue is not None else _WORK[turn.attempt.phase](turn)
+    if overdue is not None:
+        return overdue
+    done = _WORK[turn.attempt.phase](turn)
+    return done if done.is_settled or not turn.says else done.waits(f"{turn.says}; {done.says}", done.again)
 
 
-def _standstill(turn: Turn) -> str | None:
+def _held(turn: Turn) -> str | None:
     """Return what keeps the attempt from moving forward; a rollback is never kept."""
     if turn.attempt.phase is Phase.ROLLING_BACK:
         return None
-    hold, freeze = turn.attempt.hold, turn.seen.freeze
+    hold = turn.attempt.hold
     if hold is not None and hold.reason not in OPEN_HOLDS:
         return hold.message
-    if freeze is not None and turn.now < freeze.until:
-        return f"Frozen until {freeze.until:%Y-%m-%d %H:%M} UTC by {freeze.actor}: {freeze.reason}"
-    return overridden(turn)
+    return standstill(turn)
 
 
 def _overdue(turn: Turn) -> Turn | None:
@@ -149,19 +160,20 @@ def _overdue(turn: Turn) -> Turn | None:
         deadline += turn.spec.drain
     if turn.in_phase <= deadline:
         return None
-    attempt, says = turn.attempt, _last_said(turn)
-    message = f"{attempt.phase.value} took longer than {_text(deadline)}: {says}"
+    attempt, tried = turn.attempt, _WORK[turn.attempt.phase](turn)
+    message = f"{attempt.phase.value} took longer than {_text(deadline)}: {tried.says or 'nothing was seen'}"
     if attempt.phase in PROMOTED and not attempt.has_stable:
-        return turn.held(
-            "Overdue", message, by="the deadline", until=turn.now + _PAGE_AGAIN, then=HoldExit.STAY
+        # There is nothing to go back to: it is tried further, and somebody is called.
+        until = turn.now + _PAGE_AGAIN
+        by = "the deadline"
+        return (
+            tried
+            if tried.is_settled
+            else tried.held(OVERDUE, message, by=by, until=until, then=HoldExit.STAY)
         )
     return turn.moved(
         Happening.OVERDUE, reason=f"{attempt.phase.value}Overdue", message=message, trigger=Trigger.DEADLINE
     )
-
-
-def _last_said(turn: Turn) -> str:
-    return _WORK[turn.attempt.phase](turn).says or "nothing was seen"
 
 
 def _text(duration: timedelta) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 from crds.container import ContainerStatus
 from crds.evidence import Evidence
-from crds.release import HoldExit, Member, Phase, Promotion, ReleaseSpec, Shown, Trigger
+from crds.release import Hold, HoldExit, Member, Phase, Promotion, ReleaseSpec, Shown, Trigger
 from crds.service import Color, share_of
 from reconcilers.counters import CountedNode
 from reconcilers.release.analysis import Action, Judgement, judge
@@ -20,8 +20,21 @@ from reconcilers.release.watching import advance
 
 #: Holds under which the watch goes on: what is missing may still come.
 OPEN_HOLDS: Final = frozenset(
-    {"NotEnoughTraffic", "NoResponseTimes", "AwaitingPromotion", "Retries", "Unwell", "LimitExceeded"}
+    {
+        "NotEnoughTraffic",
+        "NoResponseTimes",
+        "AwaitingPromotion",
+        "Retries",
+        "Unwell",
+        "LimitExceeded",
+        "Overdue",
+    }
 )
+#: A phase takes longer than it may, and there is nothing to go back to.
+OVERDUE: Final = "Overdue"
+#: A person's hold: the rule's do not take its place.
+PAUSED: Final = "Paused"
+_ALSO: Final = "; meanwhile "
 _RULE: Final = "the rule"
 _LIVELY_S: Final = 600.0
 
@@ -120,14 +133,26 @@ def obeyed(turn: Turn, judgements: Mapping[str, Judgement]) -> Turn:
     if not bad:
         if hold is not None and hold.by == _RULE and hold.reason not in OPEN_HOLDS:
             return turn.released("what was wrong is over")
-        return turn
+        return _beside_pause(turn, hold, None, "") if hold is not None and hold.reason == PAUSED else turn
     name, worst = next(iter((going or bad).items()))
     message = f"{name}: {worst.message}"
     if going and turn.attempt.has_stable:
         return turn.changed(first_bad_at=worst.first_bad_at).moved(
             Happening.BREACH, reason=worst.reason, message=message, trigger=Trigger.RULE
         )
+    if hold is not None and hold.reason == PAUSED:
+        return _beside_pause(turn, hold, worst.reason, message)
     return turn.held(worst.reason, message, by=_RULE, until=turn.hold_until(), then=turn.exit_of_bad_evidence)
+
+
+def _beside_pause(turn: Turn, hold: Hold, reason: str | None, message: str) -> Turn:
+    """Leave a person's pause in force; tell once what the rule would hold for."""
+    pause = hold.message.partition(_ALSO)[0]
+    text = pause if reason is None else f"{pause}{_ALSO}{reason}"
+    if text == hold.message:
+        return turn
+    turn = turn.changed(hold=hold.model_copy(update={"message": text}))
+    return turn.noted(reason, message, warning=True) if reason is not None else turn
 
 
 def split(turn: Turn) -> Turn:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from crds.balancer import ServerShare, ServerState, TrafficSplitSpec
+from crds.balancer import Override, ServerShare, ServerState, TrafficSplitSpec
 from crds.release import Attempt, Member, Phase
 from crds.service import LIVE, Color, container_key, share_of, split_annotations, split_key
 from reconcilers.contract import Amend
@@ -47,11 +47,21 @@ def _split(turn: Turn, seen: SeenMember, member: Member, percent: int) -> Iterat
         return
     shares = wanted_shares(turn, seen, member, percent)
     old = seen.split.spec if seen.split is not None else None
-    if old is not None and all(share_of(old, color) == share for color, share in shares.items()):
+    override = _kept_override(turn, member, old)
+    same = old is not None and all(share_of(old, color) == share for color, share in shares.items())
+    if old is not None and same and old.override == override:
         return
-    override = old.override if old is not None else None
     spec = seen.service.spec.split_spec(seen.name, shares[Color.BLUE], shares[Color.GREEN], override)
     yield Amend(split_key(seen.name), spec, split_annotations(seen.name), seen.service.key)
+
+
+def _kept_override(turn: Turn, member: Member, split: TrafficSplitSpec | None) -> Override | None:
+    """Return the override that stays: a rollback ends one that gives the candidate traffic."""
+    found = split.override if split is not None else None
+    if found is None or turn.attempt.phase is not Phase.ROLLING_BACK:
+        return found
+    part = found.blue if member.candidate is Color.BLUE else found.green
+    return found if part == 0 else None
 
 
 def wanted_shares(turn: Turn, seen: SeenMember, member: Member, percent: int) -> dict[Color, ServerShare]:
@@ -103,7 +113,8 @@ def _is_asked(turn: Turn, seen: SeenMember, member: Member, percent: int) -> boo
     if seen.split is None:
         return False
     shares = wanted_shares(turn, seen, member, percent)
-    return all(share_of(seen.split.spec, color) == share for color, share in shares.items())
+    same = all(share_of(seen.split.spec, color) == share for color, share in shares.items())
+    return same and _kept_override(turn, member, seen.split.spec) == seen.split.spec.override
 
 
 def is_asked(turn: Turn, seen: SeenMember, member: Member) -> bool:
@@ -127,6 +138,14 @@ def overridden(turn: Turn) -> str | None:
                 f"{seen.name}'s traffic is set by {found.actor} until {found.until:%H:%M} UTC: {found.reason}"
             )
     return None
+
+
+def standstill(turn: Turn) -> str | None:
+    """Return what keeps all releases, or the traffic of this one, as they are; None if nothing does."""
+    freeze = turn.seen.freeze
+    if freeze is not None and turn.now < freeze.until:
+        return f"Frozen until {freeze.until:%Y-%m-%d %H:%M} UTC by {freeze.actor}: {freeze.reason}"
+    return overridden(turn)
 
 
 def connections(seen: SeenMember, color: Color) -> int | None:

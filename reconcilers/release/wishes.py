@@ -1,7 +1,7 @@
 """What people, and alerts, ask of a running attempt: pure."""
 
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
@@ -9,14 +9,19 @@ from crds.release import HoldExit, Phase, Trigger
 from reconcilers.contract import Answer, Request
 from reconcilers.release.beginning import SUPERSEDED
 from reconcilers.release.model import Well
+from reconcilers.release.outlook import End, outlook
 from reconcilers.release.phases import PROMOTED, Happening, can
+from reconcilers.release.supervision import PAUSED, rule_of
+from reconcilers.release.traffic import standstill
 from reconcilers.release.turn import Turn
 
 #: How long a pause lasts that nobody gave an end.
 _PAUSE: Final = timedelta(hours=4)
 _TRAFFIC: Final = frozenset({Phase.SPLIT, Phase.WATCH, *PROMOTED})
 #: Holds that a person may end, because he knows what the daemon cannot.
-_LIFTABLE: Final = frozenset({"Paused", "CommonCause", "NotEnoughTraffic"})
+_LIFTABLE: Final = frozenset({PAUSED, "CommonCause", "NotEnoughTraffic", "HookFailed", "HookLost"})
+#: Holds that say nothing against the candidate.
+_HARMLESS: Final = frozenset({PAUSED, "AwaitingPromotion", "NotEnoughTraffic", "NoResponseTimes"})
 
 
 def answered(turn: Turn) -> Turn:
@@ -86,16 +91,10 @@ def _promoted(turn: Turn, request: Request) -> Turn:
         return _accepted(turn, request, "it is promoted already")
     if phase is not Phase.WATCH:
         return _refused(turn, request, f"in {phase.value} there is nothing to promote: wait for Watch")
-    ill = [
-        f"{seen.name}: {probe.says}"
-        for seen in turn.seen.members
-        if seen.name in turn.attempt.members
-        and (probe := seen.probes.get(turn.attempt.members[seen.name].candidate)) is not None
-        and probe.well is not Well.YES
-    ]
-    bad = turn.attempt.hold is not None and turn.attempt.hold.reason in {"CommonCause", "LimitExceeded"}
-    if bad and turn.attempt.hold is not None:
-        ill.append(turn.attempt.hold.message)
+    stopped = standstill(turn)
+    if stopped is not None:
+        return _refused(turn, request, stopped)
+    ill = tuple(_ill(turn))
     if ill and request.arguments.get("force") != "true":
         return _refused(turn, request, f"{'; '.join(ill)}; --force promotes all the same")
     return (
@@ -105,19 +104,41 @@ def _promoted(turn: Turn, request: Request) -> Turn:
     )
 
 
+def _ill(turn: Turn) -> Iterator[str]:
+    """Say what speaks against the candidate; missing evidence does not."""
+    for seen in turn.seen.members:
+        member = turn.attempt.members.get(seen.name)
+        probe = seen.probes.get(member.candidate) if member is not None else None
+        if probe is not None and probe.well is not Well.YES:
+            yield f"{seen.name}: {probe.says}"
+    hold = turn.attempt.hold
+    if hold is not None and hold.reason not in _HARMLESS:
+        yield hold.message
+    found = outlook(turn.memo.entries, rule_of(turn.spec, len(turn.attempt.entries)))
+    if found.end in {End.LIMIT_EXCEEDED, End.BLOCKED}:
+        yield found.message
+
+
 def _paused(turn: Turn, request: Request) -> Turn:
     if turn.attempt.phase is Phase.ROLLING_BACK:
         return _refused(turn, request, "a rollback is not held")
-    until = _instant(request.arguments.get("until")) or turn.now + _PAUSE
+    until = _instant(request.arguments.get("until"), turn.now + _PAUSE)
+    if until is None or until <= turn.now:
+        return _refused(turn, request, f"{request.arguments['until']} is no instant to come")
     message = f"paused {_why(request)}, until {until:%Y-%m-%d %H:%M} UTC"
-    turn = turn.changed(hold=None).held(
-        "Paused", message, by=request.actor, until=until, then=HoldExit.RESUME
-    )
+    turn = turn.changed(hold=None).held(PAUSED, message, by=request.actor, until=until, then=HoldExit.RESUME)
     return _accepted(turn, request, message)
 
 
-def _instant(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+def _instant(text: str | None, otherwise: datetime) -> datetime | None:
+    """Read an instant in UTC; None for what is none."""
+    if text is None:
+        return otherwise
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found.astimezone(UTC) if found.tzinfo is not None else None
 
 
 def _resumed(turn: Turn, request: Request) -> Turn:
@@ -149,18 +170,35 @@ def superseded(turn: Turn) -> Turn:
     if spec.version == attempt.version and set(spec.services) == set(attempt.members):
         return turn
     wanted = f"the file asks for {spec.version} of {', '.join(spec.services)}"
-    went_back = all(member.stable_version == spec.version for member in attempt.members.values())
-    if went_back and attempt.phase in PROMOTED and attempt.has_stable:
-        # The old version is still warm: going back to it needs no new release.
-        return turn.moved(
-            Happening.STOPPED, reason=SUPERSEDED, message=f"{wanted}, which is stable", trigger=Trigger.SPEC
-        )
-    if attempt.phase is Phase.SOAK and not spec.supersede_soak:
-        left = attempt.promoted_at or turn.now
-        ends = left + spec.soak
-        return turn.waits(f"SoakRunning: {wanted}; {attempt.version} soaks until {ends:%Y-%m-%d %H:%M} UTC")
+    if attempt.phase in PROMOTED:
+        return _left_stable(turn, wanted) if attempt.has_stable else _left_nothing(turn, wanted)
     if not can(attempt.phase, Happening.SUPERSEDED):
         return turn
-    if attempt.phase is Phase.SOAK:
-        return turn.noted("SoakEnded", f"{wanted}; supersedeSoak: true").moved(Happening.SUPERSEDED)
     return turn.moved(Happening.SUPERSEDED, reason=SUPERSEDED, message=wanted, trigger=Trigger.SPEC)
+
+
+def _left_stable(turn: Turn, wanted: str) -> Turn:
+    """Go back to the old version where that is what is asked for; anything else waits for the soak's end."""
+    attempt, spec = turn.attempt, turn.spec
+    if all(member.stable_version == spec.version for member in attempt.members.values()):
+        # The old version is still warm: going back to it needs no new release.
+        text = f"{wanted}, which is stable"
+        return turn.moved(Happening.STOPPED, reason=SUPERSEDED, message=text, trigger=Trigger.SPEC)
+    if attempt.phase is not Phase.SOAK:
+        return turn
+    if spec.supersede_soak:
+        return turn.noted("SoakEnded", f"{wanted}; supersedeSoak: true").moved(Happening.SUPERSEDED)
+    ends = (attempt.promoted_at or turn.now) + spec.soak
+    return turn.waits(f"SoakRunning: {wanted}; {attempt.version} soaks until {ends:%Y-%m-%d %H:%M} UTC")
+
+
+def _left_nothing(turn: Turn, wanted: str) -> Turn:
+    """Let another version follow a first release: there is no old one that a soak would keep."""
+    hold = turn.attempt.hold
+    if hold is None and turn.attempt.phase is not Phase.SOAK:
+        return turn
+    turn = turn.noted("SoakEnded", f"{wanted}; there is no old version to keep")
+    if hold is None:
+        return turn.moved(Happening.SUPERSEDED)
+    message = f"{hold.reason}: {hold.message}"
+    return turn.moved(Happening.SUPERSEDED, reason=SUPERSEDED, message=message, trigger=Trigger.SPEC)
