@@ -3,10 +3,10 @@
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from crds.balancer import TrafficSplitSpec
 from crds.container import ContainerSpec
+from crds.freeze import Freeze
 from crds.service import Color, ServiceSpec
 from reconcilers.contract import Intent, Resource
 from reconcilers.counters import CountedNode
@@ -88,15 +88,6 @@ class Preflight:
     sites: Mapping[str, Site] = field(default_factory=dict)
     balancers: Mapping[str, tuple[Node | NodeDown, ...]] = field(default_factory=dict)
     """By service."""
-
-
-@dataclass(frozen=True, slots=True)
-class Freeze:
-    """Nothing moves forward anywhere until then."""
-
-    until: datetime
-    reason: str
-    actor: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """Looks at what the phase of a release needs to know. Never raises: no answer is a fact, too."""
 
 import asyncio
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -9,6 +8,7 @@ from typing import Final, cast
 
 from crds.balancer import TrafficSplitSpec
 from crds.container import ContainerSpec
+from crds.freeze import FREEZE, freeze_at
 from crds.meta import Key
 from crds.release import Attempt, Member, Phase, ReleaseMemo, ReleaseSpec, ReleaseStatus
 from crds.service import VERSION, Color, ServiceSpec, container_key, split_key
@@ -25,7 +25,7 @@ from reconcilers.release.client import (
     probe,
     read_site,
 )
-from reconcilers.release.model import Answers, Freeze, Preflight, Probe, SeenMember, SeenRelease, Site
+from reconcilers.release.model import Answers, Preflight, Probe, SeenMember, SeenRelease, Site
 from reconcilers.release.phases import ENDED, PROMOTED, WATCHED
 from reconcilers.release.preparation import hooks_of, run_id
 from reconcilers.release.report import report_name
@@ -81,7 +81,7 @@ async def observe_release(
         known_hooks=outside.hooks.known,
         intents=view.intents(release.key),
         preflight=preflight.result(),
-        freeze=_freeze(view.value("freeze")),
+        freeze=freeze_at(view.value(FREEZE), now),
         has_report=has_report.result(),
     )
 
@@ -240,10 +240,3 @@ async def _has_report(reports: Reports, release: Resource[ReleaseSpec], attempt:
     if attempt is None or attempt.phase not in {Phase.ROLLED_BACK, Phase.FAILED}:
         return False
     return await reports.has(report_name(release.key.name, attempt.number))
-
-
-def _freeze(text: str | None) -> Freeze | None:
-    if not text:
-        return None
-    found = json.loads(text)
-    return Freeze(datetime.fromisoformat(found["until"]), str(found["reason"]), str(found["actor"]))
