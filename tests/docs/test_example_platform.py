@@ -97,13 +97,13 @@ def test_the_file_parser_has_nothing_to_object_to() -> None:
     assert {declared.key for declared in snapshot.objects} == DOCUMENTS.keys()
 
 
-def test_it_is_exactly_the_sixteen_containers_and_the_load_balancer() -> None:
+def test_it_is_exactly_the_sixteen_containers_their_balancer_and_their_release() -> None:
     names = {str(key) for key in DOCUMENTS}
 
     assert names == (
         {f"Service/{name}" for name in SERVICES}
         | {f"Container/{name}" for name in DATA}
-        | {"LoadBalancer/edge"}
+        | {"LoadBalancer/edge", "Release/psa-suite"}
     )
 
 
