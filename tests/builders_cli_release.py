@@ -27,7 +27,7 @@ NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 NAME = "psa-suite"
 GATEWAY = "psa-api-gateway"
 RULE = "the rule"
-RUNNING = (a_condition("Ready", "False", "Waiting", "watched for 240 s"), *GOOD[1:])
+RUNNING = (a_condition("Ready", "False", "Waiting", "360 s to go; 409 more are needed"), *GOOD[1:])
 
 
 def ago(**span: float) -> datetime:

@@ -22,11 +22,12 @@ def freeze(span: float | None, end: datetime | None, reason: str) -> None:
     What runs is still watched, and still rolled back if it breaks. A new freeze replaces the last one.
     """
     here = session()
-    found = end_of(span, end, here.now())
+    now = here.now()
+    found = end_of(span, end, now)
     if found is None:
         raise click.UsageError("say until when: --for DURATION or --until TIME")
     here.client.post("freeze", {"until": moment(found), "reason": reason})
-    text = f"frozen until {until(found, here.now())}: no release moves forward; psactl thaw ends it"
+    text = f"frozen until {until(found, now)}: no release moves forward; psactl thaw ends it"
     click.echo(here.out.say(Tone.HELD, text))
 
 

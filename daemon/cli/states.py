@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from daemon.cli.facts import Condition, Thing
-from daemon.cli.release.phases import ENDED
+from daemon.cli.release.phases import BROKEN, ENDED, Phase
 from daemon.cli.screen import Tone
 from daemon.cli.values import instant, line
 
@@ -14,6 +14,8 @@ _HELD: Final = frozenset({"Suspended", "ObserveMode", "Orphaned"})
 #: Reasons that pass by themselves.
 _PASSING: Final = frozenset({"Changing", "Waiting", "Running", "DependencyNotReady", "OutcomeUnknown"})
 _ENDED: Final = frozenset(phase.value for phase in ENDED)
+#: Of a release that has not ended, and does not go back.
+_RUNNING: Final = frozenset(phase.value for phase in Phase if phase not in ENDED | BROKEN)
 #: Conditions whose True is bad news; the others' False is.
 _BAD_WHEN_TRUE: Final = frozenset({"Degraded", "Drifted", "Stalled"})
 
@@ -127,4 +129,4 @@ def condition_tone(condition: Condition) -> Tone:
     is_good = (condition.status == "False") is (condition.type in _BAD_WHEN_TRUE)
     if is_good:
         return Tone.GOOD
-    return Tone.BUSY if condition.reason in _PASSING else Tone.BAD
+    return Tone.BUSY if condition.reason in _PASSING | _RUNNING else Tone.BAD

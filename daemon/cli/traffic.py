@@ -42,15 +42,16 @@ def set_(service: str, words: Sequence[str], span: float | None, end: datetime |
     is in force again.
     """
     here = session()
-    found = end_of(span, end, here.now())
+    now = here.now()
+    found = end_of(span, end, now)
     if found is None:
         raise click.UsageError("say until when: --for DURATION or --until TIME")
     weights = _weights(words)
     name = _service(here, service)
     asked = {"service": name, **weights, "until": moment(found), "reason": reason}
-    percent = understood(shares, here.client.post("traffic", asked)).in_force(here.now())
+    percent = understood(shares, here.client.post("traffic", asked)).in_force(now)
     parts = ", ".join(f"{color} {percent[color]}%" for color in _COLORS)
-    text = f"{name}: {parts} until {until(found, here.now())}; psactl traffic clear {name} ends it"
+    text = f"{name}: {parts} until {until(found, now)}; psactl traffic clear {name} ends it"
     click.echo(here.out.say(Tone.HELD, text))
     here.warn_of_observe_mode()
 

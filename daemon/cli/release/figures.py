@@ -1,6 +1,7 @@
 """Figures of an entry as lines: errors, evidence, response times, and what is missing. Pure."""
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -10,6 +11,10 @@ from daemon.cli.spans import lasting
 
 _CELLS: Final = 20
 _WORRYING: Final = 0.5
+#: A verdict that says no more than the figures beside it (reconcilers/release/analysis.py).
+_FIGURES_ALONE: Final = re.compile(
+    r"\S+( %)? of (?P<requests>\d+) requests failed, limit \S+ %( \([^)]*\))?(; stable \S+( %)? of \d+)?"
+)
 _PRECISE: Final = 2
 """Digits that count in a small percentage."""
 
@@ -36,11 +41,12 @@ def _measures(found: Figures, wish: Wish) -> Iterator[tuple[Tone, str, str]]:
     yield _errors(found, wish)
     if found.needed > 0:
         yield _evidence(found)
-    if found.milliseconds:
+    if found.milliseconds or wish.limits_ms:
         yield _response(found, wish)
     if found.missing:
         yield Tone.BUSY, "missing", _missing(found.missing, found.rate)
-    if found.says:
+    alone = _FIGURES_ALONE.fullmatch(found.says)
+    if found.says and (alone is None or int(alone["requests"]) != found.requests):
         yield Tone.PLAIN, "rule", found.says
 
 
@@ -59,7 +65,7 @@ def _ratio(errors: int, requests: int) -> str:
 
 
 def _evidence(found: Figures) -> tuple[Tone, str, str]:
-    full = round(found.strength * _CELLS)
+    full = int(found.strength * _CELLS)  # full only where it is enough
     bar = "█" * full + "░" * (_CELLS - full)
     has = f"10^{found.evidence:.1f}" if found.evidence > 0 else "none"
     tone = Tone.BAD if found.strength >= _WORRYING else Tone.GOOD
@@ -67,6 +73,9 @@ def _evidence(found: Figures) -> tuple[Tone, str, str]:
 
 
 def _response(found: Figures, wish: Wish) -> tuple[Tone, str, str]:
+    if not found.milliseconds:
+        limits = ", ".join(f"{name} {_ms(value)}" for name, value in wish.limits_ms.items())
+        return Tone.BUSY, "response", f"nothing measured in the last minute; limits: {limits}"
     said, is_slow = [], False
     for name, value in found.milliseconds.items():
         limit = wish.limits_ms.get(name)
@@ -80,5 +89,5 @@ def _ms(value: float) -> str:
 
 
 def _missing(requests: int, rate: float) -> str:
-    soon = f", about {lasting(requests / rate)} at today's traffic" if rate > 0 else ""
+    soon = f", about {lasting(math.ceil(requests / rate))} at today's traffic" if rate > 0 else ""
     return f"{requests:,} request{'' if requests == 1 else 's'}{soon}"

@@ -22,7 +22,8 @@ _ENTER: Final = "\033[?1049h\033[?25l\033[?7l"
 """Another page of the terminal, without cursor, long lines cut."""
 _LEAVE: Final = "\033[?7h\033[?25h\033[?1049l"
 _HOME: Final = "\033[H"
-_END_OF_LINE: Final = "\033[K"
+_CLEAR_LINE: Final = "\033[2K"
+"""Before the text: behind it, it would take the last column of a full line away."""
 _END_OF_PAGE: Final = "\033[J"
 _INTERRUPTED: Final = 130
 
@@ -73,7 +74,7 @@ def _show(page: str, foot: str, screen: Screen) -> None:
     rows = screen.rows or 0
     lines = page.splitlines()[: max(rows - 2, 1)]
     lines += ["", screen.paint(foot, Tone.FAINT)]
-    sys.stdout.write(_HOME + f"{_END_OF_LINE}\n".join(lines) + _END_OF_LINE + _END_OF_PAGE)
+    sys.stdout.write(_HOME + "\n".join(f"{_CLEAR_LINE}{line}" for line in lines) + _END_OF_PAGE)
     sys.stdout.flush()
 
 

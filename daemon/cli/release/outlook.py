@@ -17,10 +17,8 @@ from daemon.cli.states import state_of
 #: From here on the evidence is worth a worried look, as a share of what a rollback needs.
 _WORRYING: Final = 0.5
 _WHOLE: Final = 100
-#: Holds that end by themselves when what is missing comes.
-_OPEN_HOLDS: Final = frozenset({"NotEnoughTraffic", "PromotionBlocked", "LimitExceeded"})
-#: Holds that `psactl release resume` ends.
-_LIFTABLE: Final = frozenset({"Paused", "CommonCause", "NotEnoughTraffic"})
+#: Who holds where no person does.
+_RULE: Final = "the rule"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +122,13 @@ def _not_followed(release: Release) -> Iterator[Said]:
 
 
 def waited_for(scene: Scene) -> str:
-    """Say what the running phase waits for, where no figures tell it."""
-    attempt = scene.release.attempt
-    if attempt is None or not attempt.is_running or attempt.hold is not None or scene.release.figures:
+    """Say what the running phase waits for, in the daemon's words."""
+    attempt, ready = scene.release.attempt, scene.release.thing.condition("Ready")
+    if attempt is None or ready is None or not attempt.is_running or attempt.hold is not None:
         return ""
-    return state_of(scene.release.thing).message
+    if _end_of_standstill(scene, attempt) is not None:
+        return ""
+    return ready.message.removeprefix(f"{attempt.version}: {attempt.phase.value}: ")
 
 
 def coming(scene: Scene) -> str:
@@ -156,16 +156,13 @@ def _end_of_standstill(scene: Scene, attempt: Attempt) -> datetime | None:
 def _end_of_hold(attempt: Attempt, hold: Hold, now: datetime) -> str:
     end = until(hold.until, now) if hold.until else "some time"
     ends = "fails, stable untouched" if attempt.is_before_traffic else "rolls back"
-    unless = "promoted before" if hold.reason not in _LIFTABLE else "promoted or resumed before"
     match hold.exit:
         case "resume":
             return f"at {end} it goes on by itself"
         case "stay":
             return f"it stays so; at {end} it pages again"
-        case _ if hold.reason in _OPEN_HOLDS:
-            return f"at {end} it {ends}, unless what is missing comes, or it is {unless}"
         case _:
-            return f"at {end} it {ends}, unless it is {unless}"
+            return f"at {end} it {ends}, unless the hold is over before"
 
 
 def _end_of_watch(scene: Scene, attempt: Attempt) -> str:
@@ -264,9 +261,9 @@ def _of_running(attempt: Attempt, name: str) -> Iterator[tuple[str, str]]:
         yield f"psactl release abort {name}", "end it; users notice nothing"
     elif attempt.has_stable:
         yield f"psactl release rollback {name}", "all traffic back, at once"
-    if hold is not None and attempt.phase is Phase.WATCH and hold.by == "the rule":
+    if hold is not None and hold.by == _RULE and attempt.phase is Phase.WATCH:
         yield f"psactl release promote {name}", f"all traffic to {attempt.version}"
-    if hold is not None and hold.reason in _LIFTABLE:
+    elif hold is not None:
         yield f"psactl release resume {name}", "go on"
-    elif hold is None and attempt.phase not in PROMOTED:
+    elif attempt.phase not in PROMOTED:
         yield f"psactl release pause {name} --for 2h", "nothing moves forward"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Final
 
 from daemon.cli.blocks import pairs
 from daemon.cli.facts import Happening
@@ -16,6 +17,8 @@ from daemon.cli.release.view import command_lines, gist, roles
 from daemon.cli.screen import Screen, Tone
 from daemon.cli.spans import clock, lasting
 
+#: What the daemon writes where nobody gave one.
+_NO_REASON: Final = "no reason given"
 Chapter = tuple[str, list[str]]
 
 
@@ -140,7 +143,7 @@ def _requests(found: Sequence[Request], screen: Screen, now: datetime) -> Iterat
     for each in found:
         at = clock(each.at, now) if each.at is not None else ""
         tone = Tone.BUSY if each.answer is None else Tone.GOOD if each.accepted else Tone.BAD
-        why = f": {each.reason}" if each.reason else ""
+        why = f": {each.reason}" if each.reason not in {"", _NO_REASON} else ""
         yield screen.say(tone, f"{at}  {each.verb} [{each.actor}]{why} → {each.answer or 'not answered yet'}")
 
 

@@ -159,7 +159,7 @@ class _Following:
         if attempt.hold is not None:
             at = attempt.hold.since or at
             text = f"{sign.text} is held, {attempt.hold.reason}: {attempt.hold.message}"
-        elif attempt.step:
+        elif attempt.step and attempt.phase is Phase.SPLIT:
             at, text = attempt.step_at or at, f"{sign.text}, step {attempt.step + 1}"
         click.echo(f"{at:%H:%M:%S}  {self._here.out.say(sign.tone, text)}")
 

@@ -34,6 +34,7 @@ WATCHED = """\
 psa-suite  1.1.0 → 1.2.3  ● Watch for 4m, attempt 2
   ✔ fine: 1.2.3 keeps its limits
   live  1.1.0 50%, 1.2.3 50%
+  now   360 s to go; 409 more are needed
   next  at 12:06:00 UTC (in 6m) it is promoted, if the evidence suffices;
         watched until 12:26:00 UTC at most
   sees  with the candidates' part of today's traffic the watch can see error
@@ -49,7 +50,7 @@ Figures of psa-api-gateway
   ✔ errors    0.017% (2 of 12,003), limit 0.1%; stable 0.0083% (1 of 12,110)
   ✔ evidence  ██░░░░░░░░░░░░░░░░░░ 10^0.4 of 10^3.3 needed to act
   ✔ response  p50 12 ms, p95 143 ms of 200 ms, p99 310 ms
-  ◌ missing   409 requests, about 20s at today's traffic
+  ◌ missing   409 requests, about 21s at today's traffic
     rule      keeps the limit so far
 
 Events
@@ -90,7 +91,7 @@ def test_bad_figures_are_marked_before_the_rule_decides(daemon: RecordedDaemon, 
     assert (
         """\
   ✖ errors    0.26% (31 of 12,003), limit 0.1%; stable 0.0083% (1 of 12,110)
-  ✖ evidence  █████████████░░░░░░░ 10^2.1 of 10^3.3 needed to act
+  ✖ evidence  ████████████░░░░░░░░ 10^2.1 of 10^3.3 needed to act
   ✖ response  p50 12 ms, p95 260 ms of 200 ms, p99 310 ms
 """
         in out
@@ -163,11 +164,10 @@ def test_the_split_tells_its_steps(daemon: RecordedDaemon, terminal: Psactl) -> 
             """\
   ⏸ held for 2m, NotEnoughTraffic: 2,190 of 2,599 requests, 409 are missing
   live  1.1.0 50%, 1.2.3 50%
-  next  at 15:40:00 UTC (in 3h 40m) it rolls back, unless what is missing comes,
-        or it is promoted or resumed before
+  next  at 15:40:00 UTC (in 3h 40m) it rolls back, unless the hold is over
+        before
   do    psactl release rollback psa-suite  all traffic back, at once
         psactl release promote psa-suite   all traffic to 1.2.3
-        psactl release resume psa-suite    go on
 
 Phases
 """,
@@ -177,8 +177,8 @@ Phases
             """\
   ⏸ held for 2m, AwaitingPromotion: kept by 12,003 requests
   live  1.1.0 50%, 1.2.3 50%
-  next  at 2026-11-25 18:00 UTC (in 1d 6h) it rolls back, unless it is promoted
-        before
+  next  at 2026-11-25 18:00 UTC (in 1d 6h) it rolls back, unless the hold is
+        over before
   do    psactl release rollback psa-suite  all traffic back, at once
         psactl release promote psa-suite   all traffic to 1.2.3
 
@@ -205,7 +205,6 @@ Phases
   next  it stays so; at 15:40:00 UTC (in 3h 40m) it pages again
   do    psactl release rollback psa-suite  all traffic back, at once
         psactl release promote psa-suite   all traffic to 1.2.3
-        psactl release resume psa-suite    go on
 
 Phases
 """,
@@ -314,6 +313,6 @@ def test_a_pipe_gets_whole_lines_and_data_is_whole(daemon: RecordedDaemon, pipe:
 
     out = pipe("release", "status").out
 
-    assert "it rolls back, unless what is missing comes, or it is promoted or resumed before\n" in out
+    assert "it rolls back, unless the hold is over before\n" in out
     assert '"attempt": {' in pipe("release", "status", "psa-suite", "-o", "json").out
     assert "  memo:" in pipe("release", "status", "-o", "yaml").out
