@@ -346,6 +346,8 @@ class ReleaseMemo(Model):
     """The attempt that it belongs to."""
     entries: dict[str, Evidence] = Field(default_factory=dict)
     """Evidence of each entry."""
+    behind: dict[str, Evidence] = Field(default_factory=dict)
+    """The same of each service behind an entry: nothing is counted there, its health is all there is."""
     shown: dict[str, Shown] = Field(default_factory=dict)
     """Figures of each entry for people."""
     before: dict[str, tuple[int, float]] = Field(default_factory=dict)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from crds.balancer import ServerShare, ServerState, TrafficSplitSpec
+from crds.balancer import Override, ServerShare, ServerState, TrafficSplitSpec
 from crds.container import ContainerSpec, ContainerStatus
 from crds.meta import Condition, ConditionType, Truth
 from crds.release import Attempt, Hold, HoldExit, Member, Phase, ReleaseMemo, ReleaseSpec, ReleaseStatus
@@ -85,7 +85,14 @@ def a_slot(
 
 
 def a_split(
-    number: int, candidate: Color, percent: int, *, ready: bool = True, loser: str = "maint", **said: Any
+    number: int,
+    candidate: Color,
+    percent: int,
+    *,
+    ready: bool = True,
+    loser: str = "maint",
+    override: Override | None = None,
+    **said: Any,
 ) -> Resource[TrafficSplitSpec]:
     """Return a split that gives the candidate so much."""
     parts = {candidate: percent, candidate.other: 100 - percent}
@@ -97,7 +104,7 @@ def a_split(
         )
         for color in Color
     )
-    spec = service_spec(number).split_spec(service_name(number), blue, green)
+    spec = service_spec(number).split_spec(service_name(number), blue, green, override)
     made = a_resource(spec, service_name(number), "TrafficSplit")
     return cast("Resource[TrafficSplitSpec]", looked_at(made, ready=ready, **said))
 
@@ -250,7 +257,7 @@ class Scene:
 
     def asked(self, verb: str, **arguments: str) -> Plan[ReleaseAction]:
         """Return the plan after somebody asked for something."""
-        self.release["requests"] = (a_request(verb, **arguments),)
+        self.release["requests"] = (_asks(verb, arguments),)
         return self.plan()
 
 
@@ -260,8 +267,12 @@ _BEFORE_DEPLOY = frozenset(
 _PROMOTED = frozenset({Phase.PROMOTE, Phase.VERIFY, Phase.SOAK, Phase.COMPLETED})
 
 
-def a_request(verb: str, *, actor: str = "anna", **arguments: str) -> Request:
-    return Request(1, verb, actor, START, "because", arguments)
+def a_request(verb: str, *, number: int = 1, actor: str = "anna", **arguments: str) -> Request:
+    return Request(number, verb, actor, START, "because", arguments)
+
+
+def _asks(verb: str, arguments: Mapping[str, str]) -> Request:
+    return replace(a_request(verb), arguments=arguments)
 
 
 def a_hold(

@@ -137,7 +137,10 @@ def _asked(attempt: Attempt, member: Member) -> tuple[Color, ...]:
     colors = []
     if attempt.phase in _CANDIDATES:
         colors.append(member.candidate)
-    if (attempt.phase in _STABLES or attempt.phase is Phase.ROLLED_BACK) and member.stable is not None:
+    is_behind = attempt.phase in WATCHED and not member.is_entry
+    if (
+        is_behind or attempt.phase in _STABLES or attempt.phase is Phase.ROLLED_BACK
+    ) and member.stable is not None:
         colors.append(member.stable)
     return tuple(colors)
 

@@ -61,19 +61,50 @@ def rule_of(spec: ReleaseSpec, entries: int) -> Rule:
 def watched(turn: Turn) -> tuple[Turn, Mapping[str, Judgement]]:
     """Take in this tick's counts of each entry, and return what they ask for."""
     rule = rule_of(turn.spec, len(turn.attempt.entries))
-    entries, answers, judgements = dict(turn.memo.entries), dict(turn.memo.answers), dict[str, Judgement]()
+    entries, behind, answers = dict(turn.memo.entries), dict(turn.memo.behind), dict(turn.memo.answers)
     for seen in turn.seen.members:
-        member = turn.attempt.entries.get(seen.name)
+        member = turn.attempt.members.get(seen.name)
         if member is None or seen.service is None:
+            continue
+        if not member.is_entry:
+            behind[seen.name] = _health(turn, seen, member)
             continue
         sample = _sample(turn, seen, member, len(rule.slow_limits))
         before = entries.get(seen.name, Evidence())
-        found = advance(before, sample, rule, turn.now, elapsed_s=turn.elapsed_s)
-        in_soak = turn.attempt.phase in PROMOTED
-        entries[seen.name] = found
+        entries[seen.name] = advance(before, sample, rule, turn.now, elapsed_s=turn.elapsed_s)
         answers |= {f"{seen.name} {color.value}": _reading(told) for color, told in seen.answered.items()}
-        judgements[seen.name] = judge(found, rule, last_step_at=turn.attempt.step_at, in_soak=in_soak)
-    return turn.remembers(entries=entries, answers=answers), judgements
+    in_soak = turn.attempt.phase in PROMOTED
+    judgements = {
+        name: judge(found, rule, last_step_at=turn.attempt.step_at, in_soak=in_soak)
+        for name, found in (entries | behind).items()
+    }
+    return turn.remembers(entries=entries, behind=behind, answers=answers), judgements
+
+
+def _health(turn: Turn, seen: SeenMember, member: Member) -> Evidence:
+    """Carry on how long a candidate behind the entry has been ill; whether stable is well is the way back."""
+    before = turn.memo.behind.get(seen.name, Evidence())
+    ill, is_known = _ailment(seen, member.candidate)
+    stable = None if member.stable is None else _is_well(seen, member.stable)
+    update: dict[str, object] = {"ticked_at": turn.now, "stable_up": stable, "stable_probe": stable}
+    if is_known:
+        update |= {"down_s": before.down_s + turn.lasted_s if ill else 0.0, "down_reason": ill}
+    return before.model_copy(update=update)
+
+
+def _ailment(seen: SeenMember, color: Color) -> tuple[str, bool]:
+    """Return what is wrong with a colour, and whether that is known at all."""
+    state, probe = _power(seen, color), seen.probes.get(color)
+    if state not in {None, "running"}:
+        return "its container does not run", True
+    if probe is not None and probe.well is not Well.YES:
+        return probe.says, True
+    return "", probe is not None
+
+
+def _power(seen: SeenMember, color: Color) -> str | None:
+    child = seen.containers.get(color)
+    return child.status.state if child is not None and isinstance(child.status, ContainerStatus) else None
 
 
 def _reading(answers: Answers) -> tuple[int, ...]:
@@ -82,8 +113,7 @@ def _reading(answers: Answers) -> tuple[int, ...]:
 
 def _sample(turn: Turn, seen: SeenMember, member: Member, limits: int) -> Sample:
     percent = asked_percent(turn.attempt, turn.spec.split) or 0
-    child = seen.containers.get(member.candidate)
-    state = child.status.state if child is not None and isinstance(child.status, ContainerStatus) else None
+    state = _power(seen, member.candidate)
     return Sample(
         candidate=_server(seen, member.candidate),
         stable=None if member.stable is None else _server(seen, member.stable),
@@ -163,7 +193,8 @@ def split(turn: Turn) -> Turn:
     turn = turn.remembers(read_back_at=turn.memo.read_back_at or turn.now)
     if not turn.attempt.entries or turn.attempt.step >= len(turn.spec.split) - 1:
         return turn.moved(Happening.DONE)
-    found = step_outlook(turn.memo.entries, rule_of(turn.spec, len(turn.attempt.entries)))
+    rule = rule_of(turn.spec, len(turn.attempt.entries))
+    found = _unwell(turn) or step_outlook(turn.memo.entries, rule)
     if found.end is End.PROMOTE:
         return turn.moved(Happening.NEXT_STEP)
     return turn.waits(f"{turn.spec.split[turn.attempt.step]} %: {found.message}")
@@ -174,7 +205,7 @@ def watch(turn: Turn) -> Turn:
     if not turn.attempt.entries:
         return _watch_health(turn)
     rest_s = turn.spec.watch.total_seconds() - watched_s(turn.memo.entries)
-    found = outlook(turn.memo.entries, rule_of(turn.spec, len(turn.attempt.entries)))
+    found = _unwell(turn) or outlook(turn.memo.entries, rule_of(turn.spec, len(turn.attempt.entries)))
     if found.end is End.PROMOTE and rest_s <= 0:
         return _promotable(turn, found)
     rest = f"{rest_s:.0f} s to go; {found.message}" if rest_s > 0 else found.message
@@ -183,10 +214,22 @@ def watch(turn: Turn) -> Turn:
     return _undecided(turn, found, rest)
 
 
+def _unwell(turn: Turn) -> Outlook | None:
+    """Say which candidate behind the entry is ill right now, long enough to be rolled back or not."""
+    for name, evidence in turn.memo.behind.items():
+        if evidence.down_s > 0:
+            return Outlook(End.BLOCKED, "Unwell", f"{name}: {evidence.down_reason}")
+    return None
+
+
 def _watch_health(turn: Turn) -> Turn:
     """Without an entry there is no traffic to count: the health endpoints are all there is."""
-    if turn.in_phase < turn.spec.watch:
-        return turn.waits("no service of the set stands behind a backend: only its health is watched")
+    found = _unwell(turn)
+    if found is not None and turn.in_phase >= turn.spec.longest_watch:
+        return _undecided(turn, found, found.message)
+    if found is not None or turn.in_phase < turn.spec.watch:
+        what = "no service of the set stands behind a backend: only its health is watched"
+        return turn.waits(what if found is None else found.message)
     return _promotable(turn, Outlook(End.PROMOTE, "", "healthy; there was no traffic to count"))
 
 
