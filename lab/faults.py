@@ -14,12 +14,12 @@ from lab.control import call_now
 from lab.given import with_lab
 from lab.haproxy import LabHaproxy
 from lab.hook_fault_command import clear_hooks, hook
-from lab.layout import Lab
+from lab.layout import Lab, haproxy_name
 from lab.processes import send
 from lab.pve.faults import Fault
 from lab.pve_fault_commands import node, storage
 from lab.slots import read_services
-from lab.start import start_haproxy
+from lab.start import PARTS, start_again, start_haproxy
 from lab.wiring import haproxy_of
 
 _BY_HAND: Final = ("stop-by-hand", "start-by-hand", "unlock")
@@ -158,6 +158,17 @@ def kill(lab: Lab, part: str, name: str) -> None:
     process = lab.parts.running().get(part)
     if process is None or not send(process, signal.Signals[f"SIG{name.upper().removeprefix('SIG')}"]):
         raise click.ClickException(f"{part} does not run")
+
+
+@fault.command()
+@click.argument("part")
+@with_lab
+def start(lab: Lab, part: str) -> None:
+    """Start a part that was killed: proxmox, app, haproxy, haproxy2 or daemon."""
+    known = [*PARTS, *map(haproxy_name, lab.haproxies)]
+    if part not in known:
+        raise click.UsageError(f"no part {part}; there is {', '.join(dict.fromkeys(known))}")
+    start_again(lab, part)
 
 
 def _field(text: str) -> tuple[str, object]:

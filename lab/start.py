@@ -1,6 +1,7 @@
 """Bringing a lab up: number, folder, files, then one part after the other."""
 
 import contextlib
+import json
 import os
 import shutil
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from lab.control import ControlError, call_now
-from lab.layout import Lab, former_lab, haproxy_name
+from lab.layout import Lab, LabError, former_lab, haproxy_name
 from lab.numbers import lock_folder, take_number
 from lab.platform import EXAMPLE, choose, read_example, texts
 from lab.slots import read_services
@@ -77,15 +78,11 @@ def drop(lab: Lab, path: Path) -> None:
 
 def start_platform(lab: Lab, options: Options, lock: int, say: Callable[[str], None]) -> None:
     """Start everything that the daemon talks to."""
-    _start_proxmox(lab, options, lock)
+    _start_proxmox(lab, options.time_scale, keep_open=(lock,))
+    call_now(lab.socket("pve"), "POST", "/setup", simulator_setup(lab, read_example(EXAMPLE)))
     state = call_now(lab.socket("pve"), "GET", "/state")
     say(f"Proxmox VE simulator: nodes {', '.join(NODES)}")
-    lab.parts.start("app", [
-        *[sys.executable, "-m", "lab.app", "--desired", str(lab.desired)],
-        *["--simulator", str(lab.socket("pve")), "--socket", str(lab.socket("app"))],
-        *["--example", str(lab.example), "--faults", str(lab.faults)],
-    ], keep_open=[lock])  # fmt: skip
-    lab.parts.wait_until("app", lambda: answers(lab.socket("app"), "/lab/counts"), READY_S)
+    _start_app(lab, keep_open=(lock,))
     for node in lab.haproxies:
         start_haproxy(lab, node=node, keeps_state=options.keeps_state, keep_open=(lock,))
     say("HAProxy and the applications" if len(lab.haproxies) == 1 else "two HAProxy and the applications")
@@ -94,14 +91,22 @@ def start_platform(lab: Lab, options: Options, lock: int, say: Callable[[str], N
     lab.config.write_text(settings)
 
 
-def _start_proxmox(lab: Lab, options: Options, lock: int) -> None:
+def _start_app(lab: Lab, *, keep_open: tuple[int, ...] = ()) -> None:
+    lab.parts.start("app", [
+        *[sys.executable, "-m", "lab.app", "--desired", str(lab.desired)],
+        *["--simulator", str(lab.socket("pve")), "--socket", str(lab.socket("app"))],
+        *["--example", str(lab.example), "--faults", str(lab.faults)],
+    ], keep_open=keep_open)  # fmt: skip
+    lab.parts.wait_until("app", lambda: answers(lab.socket("app"), "/lab/counts"), READY_S)
+
+
+def _start_proxmox(lab: Lab, time_scale: float, *, keep_open: tuple[int, ...] = ()) -> None:
     listen = [word for number in range(1, len(NODES) + 1) for word in ("--listen", node_address(lab, number))]
     lab.parts.start("proxmox", [
         *[sys.executable, "-m", "lab.pve.server", "--state", str(lab.root / "pve" / "pve.json")],
-        *["--control", str(lab.socket("pve")), "--time-scale", str(options.time_scale), *listen],
-    ], keep_open=[lock])  # fmt: skip
+        *["--control", str(lab.socket("pve")), "--time-scale", str(time_scale), *listen],
+    ], keep_open=keep_open)  # fmt: skip
     lab.parts.wait_until("proxmox", lambda: answers(lab.socket("pve"), "/state"), READY_S)
-    call_now(lab.socket("pve"), "POST", "/setup", simulator_setup(lab, read_example(EXAMPLE)))
 
 
 def start_haproxy(
@@ -128,6 +133,22 @@ def start_daemon(lab: Lab, *, keep_open: tuple[int, ...] = (), seconds: float = 
     """Start the daemon and wait until it answers."""
     lab.parts.start("daemon", daemon_command(lab), keep_open=keep_open)
     lab.parts.wait_until("daemon", lambda: answers(lab.socket("api"), "/readyz"), seconds)
+
+
+def start_again(lab: Lab, part: str) -> None:
+    """Start a part that has ended, as it was; LabError if it runs."""
+    if part in lab.parts.running():
+        raise LabError(f"{part} runs")
+    match part:
+        case "proxmox":
+            saved = json.loads((lab.root / "pve" / "pve.json").read_text())
+            _start_proxmox(lab, float(saved["world"]["time_scale"]))
+        case "app":
+            _start_app(lab)
+        case "daemon":
+            start_daemon(lab)
+        case _:
+            start_haproxy(lab, node=[*map(haproxy_name, lab.haproxies)].index(part) + 1)
 
 
 def answers(socket: Path, path: str) -> bool:

@@ -241,6 +241,19 @@ def test_status_tells_versions_weights_and_faults(lab: Lab) -> None:
     assert run("status", "--dir", str(lab.root)).endswith("faults in force\n  none\n")
 
 
+@pytest.mark.parametrize("part", ["app", "proxmox", "haproxy2"])
+def test_a_part_that_was_killed_can_be_started_again_as_it_was(lab: Lab, part: str) -> None:
+    fault(lab, "app", GATEWAY, "--version", "1.2.0", "--error-rate", "1")
+    former = lab.parts.running()[part]
+    fault(lab, "kill", part)
+    until(lambda: part not in lab.parts.running())
+    fault(lab, "start", part)
+    until(lambda: part in lab.parts.running() and lab.parts.running()[part] != former)
+    until(lambda: all(_is_up(lab, node) for node in (1, 2)))
+    assert who(load(lab, seconds=0.2)["failedBy"]) == {GREEN}
+    assert refused("fault", "--dir", str(lab.root), "start", part) == (2, f"Error: {part} runs\n")
+
+
 def test_templates_are_listed_added_and_removed(lab: Lab) -> None:
     where = ("template", "--dir", str(lab.root))
     listed = run(*where)
