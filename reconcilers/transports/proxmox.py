@@ -71,6 +71,7 @@ class ProxmoxTransport:
             raise ValueError(f"endpoint {name} has no URL")
         self._token = Token.parse(token)
         self._trust = Trust(fingerprint, ca_file)
+        self._context = self._trust.context()
         self._preferred = 0
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"proxmox-{name}")
         self._connections = _Connections()
@@ -166,7 +167,9 @@ class ProxmoxTransport:
         if (url, writes) not in made:
             share = _WRITE_SHARE if writes else _READ_SHARE
             timeout_s = (self.deadline_s * _CONNECT_SHARE, self.deadline_s * share)
-            made[url, writes] = endpoint = connect(url, self._token, self._trust, timeout_s=timeout_s)
+            made[url, writes] = endpoint = connect(
+                url, self._token, self._trust, self._context, timeout_s=timeout_s
+            )
             with self._lock:
                 self._sessions.append(endpoint.session)
         return made[url, writes]

@@ -61,24 +61,44 @@ class Trust:
         if self.ca_file is not None and not self.ca_file.is_file():
             raise ValueError(f"there is no CA file {self.ca_file}")
 
+    def context(self) -> ssl.SSLContext:
+        """Return what all connections share; OSError if the CA file is none.
+
+        urllib3 would make one for each connection, and read all of the system's authorities, for 16 ms.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if self.fingerprint is not None:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE  # the pin replaces the chain of trust
+        elif self.ca_file is not None:
+            context.load_verify_locations(cafile=self.ca_file)
+        else:
+            # Not the default ones as they are: SSL_CERT_FILE of the environment would win over them.
+            context.load_verify_locations(capath=ssl.get_default_verify_paths().openssl_capath)
+        return context
+
 
 class GarbledAnswerError(Exception):
     """A 2xx answer that is no Proxmox document; nothing may be concluded from it."""
 
 
-class _PinnedAdapter(HTTPAdapter):
-    """Compares the server's certificate with a fingerprint before a byte of the request is sent."""
+class _Adapter(HTTPAdapter):
+    """Checks the server's certificate by one context, or by a fingerprint before a byte is sent."""
 
-    def __init__(self, fingerprint: str) -> None:
-        self._fingerprint = fingerprint
+    def __init__(self, trust: Trust, context: ssl.SSLContext) -> None:
+        self._fingerprint = trust.fingerprint
+        self._context = context
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, assert_fingerprint=self._fingerprint, **kwargs)
+        fingerprint, context = self._fingerprint, self._context
+        super().init_poolmanager(*args, assert_fingerprint=fingerprint, ssl_context=context, **kwargs)
+
+    def cert_verify(self, *_: Any) -> None:
+        """Add nobody to those whom the context trusts: requests would add its own list."""
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        # The pin replaces the chain of trust; urllib3 refuses every other certificate.
-        return super().send(request, *args, **(kwargs | {"verify": False}))
+        return super().send(request, *args, **(kwargs | {"verify": self._fingerprint is None}))
 
 
 class _Serializer(JsonSerializer):  # type: ignore[misc]  # proxmoxer has no types
@@ -106,22 +126,24 @@ class Endpoint:
     session: requests.Session
 
 
-def connect(url: str, token: Token, trust: Trust, *, timeout_s: tuple[float, float]) -> Endpoint:
-    """Return a lazy connection to *url*; *timeout_s* are the socket's limits to connect and to read."""
-    verify: bool | str = str(trust.ca_file) if trust.ca_file is not None else True
+def connect(
+    url: str, token: Token, trust: Trust, context: ssl.SSLContext, *, timeout_s: tuple[float, float]
+) -> Endpoint:
+    """Return a lazy connection to *url*; *timeout_s* are the socket's limits to connect and to read.
+
+    *context* is that of *trust*.
+    """
     backend = Backend(
         host=urlsplit(url).netloc,
         user=token.user,
         token_name=token.name,
         token_value=token.value,
-        verify_ssl=verify,
         timeout=timeout_s,
     )
     session: requests.Session = backend.get_session()
     session.trust_env = False  # else REQUESTS_CA_BUNDLE, proxies and .netrc of the environment win
     session.max_redirects = 0
-    if trust.fingerprint is not None:
-        session.mount("https://", _PinnedAdapter(trust.fingerprint))
+    session.mount("https://", _Adapter(trust, context))
     resource = ProxmoxResource(base_url=backend.get_base_url(), session=session, serializer=_Serializer())
     return Endpoint(resource, session)
 

@@ -298,7 +298,7 @@ async def test_a_certificate_is_checked_against_the_ca_file(
     transport.close()
 
 
-@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
 async def test_the_environment_neither_grants_nor_takes_trust(
     server: HttpsServer,
     certificate: Certificate,
