@@ -98,6 +98,8 @@ def test_stables_requests_alone_are_compared_too(entry: Entry) -> None:
         (3, 10, 2, 10, Cause.BOTH),
         (3, 10, 1, 10, Cause.UNDECIDED),
         (3, 2000, 2, 2000, Cause.UNDECIDED),
+        (4, 100, 2, 100, Cause.BOTH),
+        (4, 200, 2, 200, Cause.UNDECIDED),
         (2, 5, 0, 95, Cause.CANDIDATE),
         (60, 95, 0, 5, Cause.UNDECIDED),
         (100, 100, 0, 0, Cause.UNDECIDED),
@@ -157,6 +159,30 @@ class TestCommonCause:
 
         assert entry.evidence.failing.sums == clean
         assert entry.evidence.failing.total.errors == 120
+
+    def test_the_test_for_later_faults_begins_anew_with_it(self, entry: Entry) -> None:
+        while cause(entry.evidence) is not Cause.BOTH:
+            entry.tick(10, 2, 10, 2)
+
+        assert entry.evidence.failing.late == ()
+
+    @pytest.mark.parametrize("every", [5, 20])
+    def test_a_weak_one_is_known_and_held_too(self, entry: Entry, every: int) -> None:
+        seen = []
+        for _ in range(200):
+            entry.ticks(every - 1)
+            entry.tick(10, 1, 10, 1)
+            seen.append(cause(entry.evidence))
+        first = seen.index(Cause.BOTH)
+
+        assert first < 20
+        assert set(seen[first:]) == {Cause.BOTH}
+
+    def test_a_few_errors_of_the_candidates_do_not_make_it_its_own(self, entry: Entry) -> None:
+        entry.ticks(60, 10, 2, 10, 2)
+
+        assert cause(entry.ticks(12, 10, 1, 10, 0)) is Cause.BOTH
+        assert cause(entry.ticks(12, 10, 1, 10, 0)) is Cause.CANDIDATE
 
     def test_it_is_over_when_the_candidate_was_well_for_a_while(self, entry: Entry) -> None:
         entry.ticks(60, 10, 2, 10, 2)

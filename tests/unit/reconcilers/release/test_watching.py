@@ -264,6 +264,16 @@ class TestHanging:
         assert entry.evidence.hang_s == 3
         assert entry.evidence.excess_sessions == pytest.approx(86)
 
+    def test_what_the_old_stable_still_holds_counts_as_held(self) -> None:
+        entry = Entry().began()
+        entry.node.add("green", sessions=20)
+        entry.node.add("blue", sessions=500)
+        entry.ticks(60)
+        entry.weights = (100, 0)
+        entry.node.add("green", sessions=70)
+
+        assert entry.tick().excess_sessions == pytest.approx(50)
+
     def test_growing_traffic_of_a_day_is_no_hang(self) -> None:
         entry = Entry(weights=(100, 0), in_soak=True).began()
         for second in range(3600):
