@@ -160,13 +160,13 @@ class Scene:
     phase: Phase = Phase.PENDING
     live: Color | None = Color.BLUE
     services: int = 1
-    spec: dict[str, object] = field(default_factory=dict)
-    attempt: dict[str, object] = field(default_factory=dict)
-    memo: dict[str, object] = field(default_factory=dict)
-    status: dict[str, object] = field(default_factory=dict)
-    release: dict[str, object] = field(default_factory=dict)
-    members: dict[int, dict[str, object]] = field(default_factory=dict)
-    seen: dict[str, object] = field(default_factory=dict)
+    spec: Mapping[str, object] = field(default_factory=dict)
+    attempt: Mapping[str, object] = field(default_factory=dict)
+    memo: Mapping[str, object] = field(default_factory=dict)
+    status: Mapping[str, object] = field(default_factory=dict)
+    release: Mapping[str, object] = field(default_factory=dict)
+    members: Mapping[int, Mapping[str, object]] = field(default_factory=dict)
+    seen: Mapping[str, object] = field(default_factory=dict)
     now: datetime = START
     version: str = NEW
 
@@ -191,7 +191,7 @@ class Scene:
         status = ReleaseStatus.model_validate({"attempt": attempt, **self.status})
         memo = ReleaseMemo.model_validate(
             {"attempt": 1, "process": PROCESS, "ticked_s": 99.0, "ticked_at": self.now - timedelta(seconds=1)}
-            | self.memo
+            | dict(self.memo)
         )
         return replace(bare, status=status, memo=memo, **self.release)  # type: ignore[arg-type]
 
@@ -214,7 +214,7 @@ class Scene:
         }
         if self.phase in {Phase.PROMOTE, Phase.VERIFY, Phase.SOAK}:
             given["promoted_at"] = given["step_at"] = given["entered_at"]
-        return Attempt.model_validate(given | self.attempt)
+        return Attempt.model_validate(given | dict(self.attempt))
 
     def member(self, number: int) -> SeenMember:
         """Return one service: candidates are made from HealthCheck on, the split is as the phase asks."""
@@ -231,7 +231,7 @@ class Scene:
             "counted": counted() if number == 0 else None,
             "probes": {color: WELL for color in (self.candidate, self.live) if color is not None},
         }
-        return SeenMember(name, **(given | self.members.get(number, {})))
+        return SeenMember(name, **(given | dict(self.members.get(number, {}))))
 
     def _split(self, number: int) -> Resource[TrafficSplitSpec] | None:
         if number > 0 or (self.live is None and self.phase not in _PROMOTED):
@@ -250,15 +250,15 @@ class Scene:
             "preflight": Preflight({"pve": a_site()}, {GATEWAY: (a_node(),)}),
             "has_report": True,
         }
-        return SeenRelease(**(given | self.seen))
+        return SeenRelease(**(given | dict(self.seen)))
 
     def plan(self) -> Plan[ReleaseAction]:
         return plan_release(self.resource(), self.look(), self.now)
 
     def asked(self, verb: str, **arguments: str) -> Plan[ReleaseAction]:
         """Return the plan after somebody asked for something."""
-        self.release["requests"] = (_asks(verb, arguments),)
-        return self.plan()
+        asked = {**self.release, "requests": (_asks(verb, arguments),)}
+        return replace(self, release=asked).plan()
 
 
 _BEFORE_DEPLOY = frozenset(
