@@ -44,6 +44,7 @@ from daemon.web.console import Console
 from daemon.web.liveness import listen_tcp
 from daemon.web.server import Api, serving
 from daemon.web.wishes import Wishes
+from metrics.backends import BackendMetrics
 from metrics.engine import EngineMetrics
 from metrics.hooks import HookMetrics
 from metrics.releases import ReleaseMetrics
@@ -149,7 +150,12 @@ def build_reconcilers(
             now=clock.now,
         ),
         "Service": ServiceReconciler(transports.haproxy),
-        "TrafficSplit": SplitReconciler(transports.haproxy, TrafficMetrics(registry), clock.now),
+        "TrafficSplit": SplitReconciler(
+            transports.haproxy,
+            TrafficMetrics(registry),
+            clock.now,
+            backends=BackendMetrics(registry),
+        ),
     }
 
 

@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from crds.balancer import TrafficSplitSpec
+from metrics.backends import BackendMetrics, Reading
 from metrics.traffic import TrafficMetrics
 from reconcilers.contract import DONE, Outcome, Plan, Resource, Step, TransientError, View
+from reconcilers.counters import CountedNode, Counters
 from reconcilers.servers import Command, Node
 from reconcilers.split.apply import apply_command
 from reconcilers.split.client import SplitClient
@@ -31,15 +33,18 @@ class SplitReconciler:
         metrics: TrafficMetrics,
         now: Callable[[], datetime],
         monotonic: Callable[[], float] | None = None,
+        *,
+        backends: BackendMetrics | None = None,
     ) -> None:
         """Take *now*, the wall time that overrides end by, and *monotonic*, seconds since some fixed moment.
 
-        Without *monotonic* it is the loop's own time.
+        Without *monotonic* it is the loop's own time, without *backends* nothing is counted.
         """
         self._client = client
         self._now = now
         self._metrics = metrics
         self._monotonic = monotonic
+        self._backends = backends
         self._tidied_at: float | None = None
 
     def endpoint(self, resource: Resource[TrafficSplitSpec]) -> str | None:
@@ -52,8 +57,12 @@ class SplitReconciler:
             seen = await observe_split(self._client, resource)
         except TransientError:
             self._metrics.unseen(resource.spec.service)
+            if self._backends is not None:
+                self._backends.unseen(resource.spec.endpoint, resource.spec.backend)
             raise
         self._measure(resource, seen, now)
+        if self._backends is not None:
+            await self._count(self._backends, resource.spec.endpoint, resource.spec.backend, now)
         return seen
 
     def plan(self, resource: Resource[TrafficSplitSpec], seen: SeenSplit, now: datetime) -> Plan[Command]:
@@ -68,7 +77,10 @@ class SplitReconciler:
         if self._tidied_at is None or now - self._tidied_at >= TIDY_EVERY_S:
             self._tidied_at = now
             splits = [split.spec for split in view.list(self.kind)]
-            self._metrics.keep_only({spec.service for spec in splits if isinstance(spec, TrafficSplitSpec)})
+            specs = [spec for spec in splits if isinstance(spec, TrafficSplitSpec)]
+            self._metrics.keep_only({spec.service for spec in specs})
+            if self._backends is not None:
+                self._backends.keep_only({(spec.endpoint, spec.backend) for spec in specs})
 
     def _measure(self, resource: Resource[TrafficSplitSpec], seen: SeenSplit, now: float) -> None:
         spec = resource.spec.in_force(self._now())
@@ -82,3 +94,36 @@ class SplitReconciler:
             # uptime is whole seconds, cut off
             wrong_for_at_most_s=max((node.uptime_s + 1.0 for node in wrong), default=0.0),
         )
+
+    async def _count(self, backends: BackendMetrics, endpoint: str, backend: str, now: float) -> None:
+        """Count what the servers answered since the last look. Where that fails, the look is as good."""
+        try:
+            nodes = await self._client.count(endpoint, backend)
+        except TransientError:
+            backends.unseen(endpoint, backend)
+            return
+        readings = {
+            (node.name, server.name): _reading(node.pid, server.counters)
+            for node in nodes
+            if isinstance(node, CountedNode)
+            for server in node.servers
+        }
+        backends.counted(endpoint, backend, readings, now)
+
+
+def _reading(pid: int, counters: Counters) -> Reading:
+    return Reading(
+        pid=pid,
+        codes=(
+            counters.answers_1xx,
+            counters.answers_2xx,
+            counters.answers_3xx,
+            counters.answers_4xx,
+            counters.errors_5xx,
+        ),
+        total=counters.total,
+        errors=counters.errors,
+        retries=counters.retries,
+        redispatches=counters.redispatches,
+        vanished=counters.vanished,
+    )
