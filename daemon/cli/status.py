@@ -47,7 +47,7 @@ def told(found: DaemonStatus, screen: Screen) -> list[str]:
 
 
 def release_lines(here: Session, raw: Any) -> list[str]:
-    """Return a line for a freeze, for each override, and for each release that runs or was given up."""
+    """Return a line for a freeze, for each override, and for each release that runs or is not as asked."""
     return ["\n".join(_fact(*each, here.out)) for each in _of_releases(here, raw)]
 
 
@@ -61,15 +61,16 @@ def _of_releases(here: Session, raw: Any) -> Iterator[tuple[Tone, str, str]]:
         if found is not None:
             yield Tone.HELD, "traffic", override_said(split.service, found, now)
     for scene in scenes(here, here.client.get("objects", KIND), raw):
-        attempt = scene.release.attempt
-        if attempt is not None and (attempt.is_running or attempt.is_broken):
-            yield _release(scene, attempt)
+        said, attempt = verdict(scene), scene.release.attempt
+        if said.tone is Tone.BAD or (attempt is not None and attempt.is_running):
+            yield said.tone, "release", f"{_gist(scene, attempt)}: {said.text}"
 
 
-def _release(scene: Scene, attempt: Attempt) -> tuple[Tone, str, str]:
-    said, since = verdict(scene), lasting((scene.now - attempt.entered_at).total_seconds())
-    head = f"{scene.release.name} {attempt.versions}, {attempt.phase.value} for {since}"
-    return said.tone, "release", f"{head}: {said.text}"
+def _gist(scene: Scene, attempt: Attempt | None) -> str:
+    if attempt is None:
+        return f"{scene.release.name} {scene.release.wish.version}"
+    since = lasting((scene.now - attempt.entered_at).total_seconds())
+    return f"{scene.release.name} {attempt.versions}, {attempt.phase.value} for {since}"
 
 
 def _fact(tone: Tone, name: str, text: str, screen: Screen) -> Iterator[str]:

@@ -12,7 +12,7 @@ from daemon.cli.release.scene import Scene
 from daemon.cli.screen import Tone
 from daemon.cli.shares import freeze_said, override_said
 from daemon.cli.spans import clock, lasting, until
-from daemon.cli.states import state_of
+from daemon.cli.states import holds, state_of
 
 #: From here on the evidence is worth a worried look, as a share of what a rollback needs.
 _WORRYING: Final = 0.5
@@ -38,12 +38,18 @@ def verdict(scene: Scene) -> Said:
     if attempt.hold is not None:
         return Said(Tone.HELD, _held(attempt.hold, scene.now))
     if attempt.is_broken:
-        return Said(Tone.BAD, _broken(attempt))
+        return _broken(scene.release, attempt)
     if attempt.is_before_traffic:
         return Said(Tone.NOW, f"being prepared; {_untouched(attempt)}")
     if attempt.phase is Phase.COMPLETED:
         return Said(Tone.GOOD, f"done: {attempt.version} is live")
     return _served(scene, attempt)
+
+
+def _is_left_behind(release: Release, attempt: Attempt) -> bool:
+    """Whether the last attempt broke, and the file asks for what is live by now."""
+    is_other = attempt.is_broken and not attempt.is_running and attempt.version != release.wish.version
+    return is_other and holds(release.thing, "Ready")
 
 
 def _untouched(attempt: Attempt) -> str:
@@ -55,10 +61,13 @@ def _held(hold: Hold, now: datetime) -> str:
     return f"held{since}, {hold.reason}: {hold.message}"
 
 
-def _broken(attempt: Attempt) -> str:
+def _broken(release: Release, attempt: Attempt) -> Said:
+    if _is_left_behind(release, attempt):
+        what = "failed" if attempt.phase is Phase.FAILED else "was rolled back"
+        return Said(Tone.GOOD, f"{release.wish.version} is live, as asked; {attempt.version} {what}")
     heads = {Phase.ROLLING_BACK: "rolling back", Phase.ROLLED_BACK: "rolled back", Phase.FAILED: "failed"}
     why = f"{attempt.reason}: {attempt.message}" if attempt.message else attempt.reason or "no reason given"
-    return f"{heads[attempt.phase]}, {why}"
+    return Said(Tone.BAD, f"{heads[attempt.phase]}, {why}")
 
 
 def _served(scene: Scene, attempt: Attempt) -> Said:
@@ -114,7 +123,7 @@ def _not_followed(release: Release) -> Iterator[Said]:
     quarantine = release.quarantined(wanted)
     if quarantine is not None:
         yield Said(Tone.BAD, f"{wanted} is in quarantine since attempt {quarantine.attempt}")
-    elif attempt is not None and attempt.version != wanted:
+    elif attempt is not None and attempt.version != wanted and not _is_left_behind(release, attempt):
         state = state_of(release.thing)
         yield Said(Tone.HELD, f"the file asks for {wanted}: {state.message or state.word}")
     if release.thing.suspended is not None:
@@ -202,7 +211,7 @@ def _end_of_rollback(_scene: Scene, attempt: Attempt) -> str:
 
 
 def _after_the_end(scene: Scene, attempt: Attempt) -> str:
-    if attempt.phase is Phase.COMPLETED:
+    if attempt.phase is Phase.COMPLETED or _is_left_behind(scene.release, attempt):
         return ""
     if scene.release.wish.version != attempt.version:
         return f"the file asks for {scene.release.wish.version} by now"

@@ -134,7 +134,8 @@ def _users(release: Release, attempt: Attempt) -> str:
     requests = sum(each.requests for each in release.figures.values())
     errors = sum(each.errors for each in release.figures.values())
     if not requests:
-        return "how many saw it was not counted"
+        counted = bool(release.figures)
+        return f"no request came to {attempt.version}" if counted else "how many saw it was not counted"
     rate = percent(errors / requests)
     return f"{errors:,} of {requests:,} requests to {attempt.version} failed ({rate})"
 

@@ -108,10 +108,26 @@ def test_where_it_broke_is_guessed_when_the_events_are_gone(daemon: RecordedDaem
     assert "  ✔ Split  ✖ Watch  ✔ RollingBack  ✔ RolledBack\n" in terminal("release", "status").out
 
 
+def test_going_back_in_the_file_is_all_that_is_to_be_done(daemon: RecordedDaemon, terminal: Psactl) -> None:
+    show(daemon, rolled_back(spec={"version": "1.1.0"}), percent=0)
+
+    out = terminal("release", "status").out
+
+    assert out.startswith("""\
+psa-suite  1.1.0 → 1.2.3  ✖ RolledBack for 7m, attempt 2
+  ✔ 1.1.0 is live, as asked; 1.2.3 was rolled back
+  live  1.1.0, all traffic
+  do    psactl describe Release/psa-suite  the whole story
+
+Phases
+""")
+    assert "release" not in terminal("status").out
+
+
 def test_another_version_in_the_file_is_followed_after_a_rollback(
     daemon: RecordedDaemon, terminal: Psactl
 ) -> None:
-    show(daemon, rolled_back(spec={"version": "1.2.4"}), percent=0)
+    show(daemon, rolled_back(spec={"version": "1.2.4"}, conditions=RUNNING), percent=0)
 
     out = terminal("release", "status").out
 

@@ -3,7 +3,7 @@
 import pytest
 
 from crds.release import Phase
-from tests.builders_cli import a_status, an_object
+from tests.builders_cli import a_condition, a_status, an_object
 from tests.builders_cli_release import GATEWAY, a_release, a_split, an_attempt, an_override
 from tests.fakes.recorded_daemon import RecordedDaemon
 from tests.unit.cli.conftest import Psactl
@@ -88,6 +88,10 @@ def test_status_shows_freeze_overrides_and_what_runs(daemon: RecordedDaemon, ter
         a_release(an_attempt(Phase.COMPLETED), name="psa-b"),
         a_release(an_attempt(Phase.FAILED, reason="CheckFailed", message="no template"), name="psa-c"),
         a_release(name="psa-d"),
+        a_release(
+            name="psa-e",
+            conditions=(a_condition("Ready", "False", "ServiceMissing", "there is no Service psa-crm"),),
+        ),
         a_split(50, 50, override=an_override()),
     ]
     frozen = {"until": "2026-11-24T18:00:00Z", "reason": "black friday", "actor": "uid 0"}
@@ -106,5 +110,6 @@ psa-reconciler 0.1.0, up 3h
   ● release    psa-a 1.1.0 → 1.2.3, Watch for 4m: 1.2.3 had no request yet
   ✖ release    psa-c 1.1.0 → 1.2.3, Failed for 4m: failed, CheckFailed: no
                template
+  ✖ release    psa-e 1.2.3: there is no Service psa-crm
 """
     )
