@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test test-slow test-all check format lint types arch docs bench sim build clean
+.PHONY: help setup demo lab test test-slow test-all check format lint types arch docs bench sim sim-rule build clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bench: ## Measure the figures of the design as ratios to this machine's own floo
 
 sim: setup ## The simulation and the properties again and again, in new random worlds: ROUNDS=20
 	@for round in $$(seq $(or $(ROUNDS),20)); do $(PYTEST) -q tests/simulation tests/properties || exit 1; done
+
+sim-rule: setup ## Made-up releases against the decision rule, some minutes; ARGS=--full takes a quarter of an hour
+	@$(BIN)/python -m tests.sim_rule $(ARGS)
 
 build: setup ## Wheel and source archive in dist/
 	@.venv-tools/bin/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist
