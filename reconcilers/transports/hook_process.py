@@ -137,9 +137,9 @@ class HookProcess:
             self._close()
             return Ending(cause, seconds)
         # Not reaped yet, it keeps its pid: the group of that number is still its own.
-        left = len(marked(MARK, [self._mark]))
+        left = marked(MARK, [self._mark])
         self._signal(signal.SIGKILL)
-        end_marked(MARK, [self._mark])
+        left |= end_marked(MARK, [self._mark])
         self._drain()
         found = os.waitid(os.P_PIDFD, self._handle, os.WEXITED)
         if found is None:
@@ -147,8 +147,8 @@ class HookProcess:
         self._popen.returncode = found.si_status
         self._close()
         if found.si_code == os.CLD_EXITED:
-            return Ending(cause, seconds, exit_status=found.si_status, left=left)
-        return Ending(cause, seconds, signal=found.si_status, left=left)
+            return Ending(cause, seconds, exit_status=found.si_status, left=len(left))
+        return Ending(cause, seconds, signal=found.si_status, left=len(left))
 
     def _wait(self, began: float, limits: Limits, monotonic: Callable[[], float]) -> Cause:
         """Return when the process itself has ended, by itself or by us; who holds its pipe does not count."""

@@ -1,6 +1,7 @@
 """Processes by what they carry in their environment, so that a reused pid is never taken for one of ours."""
 
 import contextlib
+import enum
 import os
 import select
 import signal
@@ -11,39 +12,70 @@ from typing import Final
 _PROC: Final = Path("/proc")
 _ROUNDS: Final = 50
 """How often is looked again for what was begun in the meantime."""
+_ROUNDS_IN_DOUBT: Final = 5
+_PAUSE_MS: Final = 5
 _GONE_MS: Final = 200
+_KERNEL_THREAD: Final = 0x00200000
+_STATE, _FLAGS = 0, 6
+"""Places in /proc/PID/stat behind the command, which may itself hold blanks and parentheses."""
+
+
+class _Carries(enum.Enum):
+    YES = "yes"
+    NO = "no"
+    IN_DOUBT = "in doubt"
+    """It has just ended, perhaps after a fork, or is just executing; or it has no environment."""
 
 
 def marked(variable: str, marks: Collection[str]) -> frozenset[int]:
     """Return the pids of all processes that have one of *marks* as *variable* in their environment."""
-    wanted = {f"{variable}={mark}".encode() for mark in marks}
-    found = set()
-    for entry in _PROC.iterdir():
-        if entry.name.isdigit() and _carries(int(entry.name), wanted):
-            found.add(int(entry.name))
-    return frozenset(found)
+    return _look(_wanted(variable, marks))[0]
 
 
-def end_marked(variable: str, marks: Collection[str]) -> int:
-    """Kill all of them, and what they begin meanwhile; return how many there were."""
-    wanted = {f"{variable}={mark}".encode() for mark in marks}
-    ended = 0
+def end_marked(variable: str, marks: Collection[str]) -> frozenset[int]:
+    """Kill all of them, and what they begin meanwhile; return their pids."""
+    wanted = _wanted(variable, marks)
+    ended: set[int] = set()
+    doubts = 0
     for _ in range(_ROUNDS):
-        found = marked(variable, marks)
-        if not found:
+        found, is_sure = _look(wanted)
+        ended |= {pid for pid in found if _kill(pid, wanted)}
+        doubts = 0 if found else doubts + 1
+        if not found and (is_sure or doubts >= _ROUNDS_IN_DOUBT):
             break
-        ended += sum(_kill(pid, wanted) for pid in found)
-    return ended
+        if not found:
+            select.poll().poll(_PAUSE_MS)
+    return frozenset(ended)
 
 
-def _carries(pid: int, wanted: Collection[bytes]) -> bool:
+def _wanted(variable: str, marks: Collection[str]) -> frozenset[bytes]:
+    return frozenset(f"{variable}={mark}".encode() for mark in marks)
+
+
+def _look(wanted: frozenset[bytes]) -> tuple[frozenset[int], bool]:
+    """Return who carries one of *wanted*, and whether all others surely do not."""
+    pids = [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()]
+    answers = {pid: _carries(pid, wanted) for pid in pids}
+    found = frozenset(pid for pid, answer in answers.items() if answer is _Carries.YES)
+    return found, _Carries.IN_DOUBT not in answers.values()
+
+
+def _carries(pid: int, wanted: frozenset[bytes]) -> _Carries:
     try:
-        return not set((_PROC / str(pid) / "environ").read_bytes().split(b"\0")).isdisjoint(wanted)
-    except OSError:  # gone in the meantime, or another user's
-        return False
+        environment = (_PROC / str(pid) / "environ").read_bytes()
+        if environment:
+            return _Carries.NO if wanted.isdisjoint(environment.split(b"\0")) else _Carries.YES
+        after_command = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except PermissionError:
+        return _Carries.NO
+    except OSError:
+        return _Carries.IN_DOUBT
+    is_dead = after_command[_STATE] in {"Z", "X"}
+    is_ours = not is_dead and not int(after_command[_FLAGS]) & _KERNEL_THREAD
+    return _Carries.IN_DOUBT if is_ours else _Carries.NO
 
 
-def _kill(pid: int, wanted: Collection[bytes]) -> bool:
+def _kill(pid: int, wanted: frozenset[bytes]) -> bool:
     """Kill that very process, and wait a moment until it is gone; False if it was gone already."""
     with contextlib.ExitStack() as stack:
         try:
@@ -52,7 +84,7 @@ def _kill(pid: int, wanted: Collection[bytes]) -> bool:
             return False
         stack.callback(os.close, handle)
         # Asked again now that the descriptor holds on to it: the pid may have been given away.
-        if not _carries(pid, wanted):
+        if _carries(pid, wanted) is not _Carries.YES:
             return False
         try:
             signal.pidfd_send_signal(handle, signal.SIGKILL)

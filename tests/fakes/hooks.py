@@ -1,7 +1,7 @@
 """Hooks in memory, in the loop's time, real or virtual; ``tests/contract`` compares them with real ones."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,7 +71,7 @@ class FakeHooks:
     ``acts`` says what each hook does; ``refuses`` is the error that starting a hook meets.
     """
 
-    hooks: Iterable[Hook] = ()
+    hooks: Sequence[Hook] = ()
     acts: dict[str, Act] = field(default_factory=dict)
     refuses: dict[str, TransientError | PermanentError] = field(default_factory=dict)
     at_once: int = 4

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -61,6 +62,13 @@ async def test_a_hook_that_ignores_sigterm_is_killed_after_the_grace(folder: Pro
     assert 0.6 <= result.seconds < 4
 
 
+async def test_all_of_a_hook_s_processes_are_asked_to_end(folder: Programs) -> None:
+    child = "bash -c 'trap \"echo child ends; exit\" TERM; while :; do sleep 0.02; done' &"
+    result = await ran(folder, f"{child} trap '' TERM; while :; do sleep 0.05; done", timeout=SOON)
+
+    assert result.tail == "child ends\n"
+
+
 async def test_a_stopped_hook_that_ignores_sigterm_is_gone_when_stop_returns(folder: Programs) -> None:
     folder.add("unit", "trap '' TERM; echo ready; while :; do sleep 0.05; done")
     runner = await begun(folder)
@@ -75,7 +83,7 @@ async def test_a_stopped_hook_that_ignores_sigterm_is_gone_when_stop_returns(fol
 
 
 async def test_a_grandchild_that_holds_the_pipe_delays_nothing_and_is_ended(folder: Programs) -> None:
-    result = await ran(folder, "echo done; sleep 60 & exit 0")
+    result = await ran(folder, "echo done; sleep 60 & sleep 0.1; exit 0")
 
     assert result.state is HookState.PASSED
     assert result.tail == "done\n"
@@ -84,7 +92,9 @@ async def test_a_grandchild_that_holds_the_pipe_delays_nothing_and_is_ended(fold
 
 
 async def test_a_daemon_that_left_group_and_session_is_found_and_ended(folder: Programs) -> None:
-    text = "(trap '' TERM HUP; setsid bash -c 'while :; do sleep 1; done' >/dev/null 2>&1 &) ; exit 5"
+    text = (
+        "(trap '' TERM HUP; setsid bash -c 'while :; do sleep 1; done' >/dev/null 2>&1 &) ; sleep 0.1; exit 5"
+    )
     result = await ran(folder, text)
 
     assert (result.state, result.exit_status) == (HookState.FAILED, 5)
@@ -143,6 +153,28 @@ async def test_a_hook_that_closes_its_output_early_still_has_an_exit_status(fold
 
     assert (result.state, result.exit_status, result.tail) == (HookState.FAILED, 4, "first\n")
     assert result.seconds >= 0.2
+
+
+async def test_waiting_for_a_hook_without_output_costs_no_processor_time(folder: Programs) -> None:
+    before = time.process_time()
+    await ran(folder, "exec >&- 2>&-; sleep 1")
+
+    assert time.process_time() - before < 0.25
+
+
+async def test_a_hook_gets_no_input_of_the_daemon_s(folder: Programs) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"secret\n")
+    kept = os.dup(0)
+    os.dup2(reader, 0)
+    try:
+        result = await ran(folder, "cat; echo end")
+    finally:
+        os.dup2(kept, 0)
+        for descriptor in (reader, writer, kept):
+            os.close(descriptor)
+
+    assert result.tail == "end\n"
 
 
 async def test_the_tail_is_the_end_and_the_log_has_the_beginning_too(folder: Programs) -> None:
