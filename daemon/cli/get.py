@@ -1,16 +1,21 @@
 """psactl get."""
 
 import json
+import re
+from typing import Final
 
 import click
 
 from daemon.cli.documents import document, output_option
 from daemon.cli.facts import Thing, thing, understood
 from daemon.cli.following import CONNECTED, follow
-from daemon.cli.listing import listing
+from daemon.cli.listing import listing, text_at
 from daemon.cli.references import means, selected
+from daemon.cli.screen import Tone
 from daemon.cli.session import Session, reaches_daemon, session
 from daemon.cli.states import state_of
+
+_FIGURES: Final = re.compile(r"\d+([.,]\d+)*")
 
 
 @click.command(short_help="List objects and how they are.")
@@ -58,15 +63,22 @@ def _watch(here: Session, words: tuple[str, ...], form: str | None) -> None:
             continue
         for each in found:
             text = _news(here, each) if form in {None, "wide"} else _data(each, form)
-            if shown.get(each.key) != text:
+            if _gist(each, shown.get(each.key, "")) != _gist(each, text):
                 shown[each.key] = text
                 click.echo(text if form in {"json", "yaml"} else f"{here.now():%H:%M:%S}  {text}")
+
+
+def _gist(found: Thing, text: str) -> str:
+    """Return what is news if it differs: the figures of a release change each second and are none."""
+    return _FIGURES.sub("#", text) if found.kind == "Release" else text
 
 
 def _news(here: Session, found: Thing) -> str:
     state = state_of(found)
     mark = here.out.paint(state.tone.glyph, state.tone)
-    said = f"{found.key}: {state.word}{f': {state.message}' if state.message else ''}"
+    phase = text_at(found, "status", "attempt", "phase") if state.tone is Tone.NOW else ""
+    word = f"{state.word}, {phase}" if phase else state.word
+    said = f"{found.key}: {word}{f': {state.message}' if state.message else ''}"
     lines = here.out.wrap(said, len("00:00:00  ✔ "))
     return f"\n{' ' * 12}".join([f"{mark} {lines[0]}", *lines[1:]])
 

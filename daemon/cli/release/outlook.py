@@ -109,6 +109,8 @@ def live(scene: Scene) -> str:
 def obstacles(scene: Scene) -> Iterator[Said]:
     """Say what else holds, or what is not followed."""
     release, now = scene.release, scene.now
+    if scene.observing:
+        yield Said(Tone.HELD, f"mode {scene.observing}")
     if scene.freeze is not None:
         yield Said(Tone.HELD, freeze_said(scene.freeze, now))
     for service in sorted({part.service for part in release.attempt.parts} if release.attempt else ()):
@@ -126,6 +128,8 @@ def _not_followed(release: Release) -> Iterator[Said]:
     elif attempt is not None and attempt.version != wanted and not _is_left_behind(release, attempt):
         state = state_of(release.thing)
         yield Said(Tone.HELD, f"the file asks for {wanted}: {state.message or state.word}")
+    if release.thing.orphaned_since is not None:
+        yield Said(Tone.HELD, "its file is gone: what runs goes on to its end, nothing new begins")
     if release.thing.suspended is not None:
         yield Said(Tone.HELD, f"suspended: {release.thing.suspended}")
 

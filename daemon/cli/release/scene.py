@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from daemon.cli.facts import Happening, Thing, happenings, things, understood
+from daemon.cli.facts import Happening, Thing, daemon_status, happenings, things, understood
 from daemon.cli.failures import NotFoundError
 from daemon.cli.references import selected
 from daemon.cli.release.facts import Part, Release, release
@@ -21,12 +21,16 @@ _FIRST: Final = "a file of kind Release in the watched directory makes one"
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A release and what is around it at ``now``; ``events`` are its own, oldest first."""
+    """A release and what is around it at ``now``; ``events`` are its own, oldest first.
+
+    ``observing`` says by whose word nothing is changed, and is empty in mode Enforce.
+    """
 
     release: Release
     shares: Mapping[str, Shares]
     freeze: Freeze | None
     events: tuple[Happening, ...]
+    observing: str
     now: datetime
 
     def candidate_percent(self, part: Part) -> int | None:
@@ -58,10 +62,11 @@ def all_scenes(here: Session) -> tuple[Scene, ...]:
 def scenes(here: Session, raws: Sequence[Any], status: Any) -> tuple[Scene, ...]:
     """Look at what is around releases; *raws* and *status* are the daemon's JSON."""
     splits = {each.service: each for each in map(_shares, here.client.get("objects", "TrafficSplit"))}
-    now = here.now()
+    now, daemon = here.now(), understood(daemon_status, status)
     frozen = _in_force(understood(freeze, status), now)
+    observing = daemon.mode_text if daemon.mode == "Observe" else ""
     return tuple(
-        Scene(found, splits, frozen, events_of(here, found.thing.key), now)
+        Scene(found, splits, frozen, events_of(here, found.thing.key), observing, now)
         for found in (understood(release, raw) for raw in raws)
     )
 

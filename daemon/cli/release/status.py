@@ -29,7 +29,6 @@ def status(name: str | None, every_s: float, form: str | None, *, watch: bool) -
     here = session()
     with steered():
         here.catch_up()
-        here.warn_of_observe_mode()
         if name is not None:
             name = meant(here, name, "status").name
         if form is not None:

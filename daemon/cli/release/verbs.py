@@ -117,7 +117,8 @@ def _answer(here: Session, name: str, number: int) -> Request:
             return found
         time.sleep(_PAUSE_S)
     text = f"asked, and not answered within {_ANSWER_S:g} s; it stays asked"
-    raise TimedOutError(text, f"psactl release status {name}; is the object suspended, or the daemon busy?")
+    hint = f"psactl release status {name}; is it suspended, is the mode Observe, or the daemon busy?"
+    raise TimedOutError(text, hint)
 
 
 def _now(here: Session, name: str) -> Release:

@@ -32,14 +32,16 @@ def watching(daemon: RecordedDaemon) -> RecordedDaemon:
     return daemon
 
 
-def interrupted(psactl: Psactl, *arguments: str, then: Callable[[], None]) -> Ran:
-    """Run psactl until *then* has happened and somebody presses Ctrl-C."""
+def interrupted(
+    psactl: Psactl, *arguments: str, then: Callable[[], None], by: signal.Signals = signal.SIGINT
+) -> Ran:
+    """Run psactl until *then* has happened and somebody presses Ctrl-C, or ends it otherwise."""
 
     def press() -> None:
         try:
             then()
         finally:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), by)
 
     other = threading.Thread(target=press)
     other.start()
@@ -77,6 +79,19 @@ def test_a_terminal_is_redrawn_and_given_back_with_the_last_page(
     assert "12:00:00 UTC, Ctrl-C ends this page; the release goes on" in pages[0]
     assert left.startswith("psa-suite  1.1.0 → 1.2.3  ● Promote for 4m, attempt 2\n")
     assert not re.search(r"\x1b", left)
+
+
+def test_a_terminal_is_given_back_to_who_ends_it_from_outside(
+    watching: RecordedDaemon, redrawn: Psactl
+) -> None:
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        ran = interrupted(redrawn, *WATCH, then=lambda: looks(watching, 2), by=signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert ran.code == 128 + signal.SIGTERM
+    assert "\x1b[?25h\x1b[?1049l" in ran.out
 
 
 def test_the_page_stays_while_nobody_answers(

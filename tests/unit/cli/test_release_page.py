@@ -246,6 +246,27 @@ def test_a_freeze_and_an_override_are_shown_with_their_ends(daemon: RecordedDaem
     )
 
 
+def test_what_is_observed_suspended_or_without_a_file_says_so(
+    daemon: RecordedDaemon, terminal: Psactl
+) -> None:
+    pause = {"until": None, "reason": "disk swap", "actor": "uid 0"}
+    release = a_release(an_attempt(Phase.WATCH), suspended=pause, orphanedSince="2026-11-24T11:00:00Z")
+    show(daemon, release)
+    daemon.status = a_status(mode="Observe", effectiveModeText="Observe, by an operator: nothing is changed")
+
+    ran = terminal("release", "status")
+
+    assert ran.err == ""
+    assert (
+        """\
+  ⏸ mode Observe, by an operator: nothing is changed
+  ⏸ its file is gone: what runs goes on to its end, nothing new begins
+  ⏸ suspended: disk swap, until it is resumed [uid 0]
+"""
+        in ran.out
+    )
+
+
 def test_what_is_over_is_not_shown(daemon: RecordedDaemon, terminal: Psactl) -> None:
     show(daemon, watched(), override=an_override(until="2026-11-24T11:59:00Z"))
     daemon.status = a_status(freeze={"until": "2026-11-24T11:00:00Z", "reason": "x", "actor": "uid 0"})

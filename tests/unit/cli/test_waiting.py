@@ -4,7 +4,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from crds.release import Phase
 from tests.builders_cli import GOOD, a_condition, a_status, an_event, an_object
+from tests.builders_cli_release import a_release, an_attempt
 from tests.fakes.recorded_daemon import RecordedDaemon
 from tests.unit.cli.conftest import Psactl, Ran
 
@@ -219,3 +221,22 @@ def test_watched_objects_are_printed_when_they_change(daemon: RecordedDaemon, te
         "psa-redis  ◌ Changing  5m   103  start CT 103",
         "12:00:00  ✔ Container/psa-redis: Ready",
     ]
+
+
+def test_the_figures_of_a_release_are_no_news(daemon: RecordedDaemon, terminal: Psactl) -> None:
+    def at(phase: Phase, says: str) -> Any:
+        ready = a_condition("Ready", "False", phase.value, f"1.2.3: {phase.value}: {says}")
+        return a_release(an_attempt(phase), conditions=[ready])
+
+    daemon.objects = [at(Phase.SPLIT, "25 %: 60 more requests")]
+
+    def then() -> None:
+        daemon.wait_asked("/api/v1/status")
+        daemon.say("object", at(Phase.SPLIT, "25 %: 1,059 more requests"))
+        daemon.say("object", at(Phase.WATCH, "20 s to go"))
+        daemon.say("object", at(Phase.WATCH, "19 s to go"))
+        daemon.say("object", {})
+
+    ran = while_running(terminal, "get", "rel", "-w", then=then)
+
+    assert ran.out.splitlines()[2:] == ["12:00:00  ● Release/psa-suite: Releasing, Watch: 20 s to go"]
