@@ -81,6 +81,8 @@ class Applications:
         self._open: dict[int, Listening] = {}
         self._database = Database()
         self._in_force = InForce()
+        self._changing = asyncio.Lock()
+        """Held while sites are opened, closed or told their faults."""
         if faults is not None and faults.exists():
             self._in_force = InForce.model_validate_json(faults.read_bytes())
             self._database.fault = self._in_force.database
@@ -88,6 +90,10 @@ class Applications:
 
     async def follow(self, running: Running) -> None:
         """Open what runs now and close what does not."""
+        async with self._changing:
+            await self._follow(running)
+
+    async def _follow(self, running: Running) -> None:
         self._slots |= slots_of(await asyncio.to_thread(read_services, self._desired))
         wanted = {entry.vmid: entry for entry in running.running if entry.vmid in self._slots}
         for ctid in [
@@ -108,7 +114,8 @@ class Applications:
         rule = Rule.model_validate(body)
         if rule.service != ALL:
             await self._check_known((rule.service,))
-        await self._enforce(self._in_force.with_rule(rule))
+        async with self._changing:
+            await self._enforce(self._in_force.with_rule(rule))
         concerned = [there for there in self._open.values() if rule.concerns(*_scope_of(there.site))]
         return {"sites": len(concerned), "inForce": [str(each) for each in self._in_force.rules]}
 
@@ -116,13 +123,15 @@ class Applications:
         """Let the shared database be as ordered. ValueError if a service is not there."""
         fault = DatabaseFault.model_validate(body)
         await self._check_known(fault.services)
-        await self._enforce(self._in_force.model_copy(update={"database": fault}))
+        async with self._changing:
+            await self._enforce(self._in_force.model_copy(update={"database": fault}))
         return {"database": fault.model_dump(exclude_defaults=True)}
 
     async def clear(self, _body: object) -> object:
         """End all faults of applications and of their database."""
         self._database.give_back_all()
-        await self._enforce(InForce())
+        async with self._changing:
+            await self._enforce(InForce())
         return {}
 
     async def counts(self, _body: object) -> object:

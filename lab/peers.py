@@ -38,8 +38,10 @@ class Peers:
 
     def close(self) -> None:
         """Cut all connections; what is under way gets no answer."""
-        for line in tuple(self._lines):
+        for line in self._lines:
             line.close()
+        self._lines.clear()
+        self._idle.clear()
 
     def new_line(self, address: Address) -> "_Line":
         """Begin to connect. OSError where not even that can be done."""

@@ -118,13 +118,14 @@ class Site:
     def _well(self, target: str) -> Reaction:
         if not self.slot.peers or not target.startswith(_CALLS):
             return self._page
-        asked, _, rest = target.removeprefix(_CALLS).removeprefix("/").partition("/")
+        path, mark, query = target.removeprefix(_CALLS).removeprefix("/").partition("?")
+        asked, _, rest = path.partition("/")
         if not asked:
             self._turn += 1
             asked = self.slot.peers[self._turn % len(self.slot.peers)]
         if asked not in self.slot.peers:
             return self._error(404, f"no peer {asked}: there is {', '.join(self.slot.peers)}")
-        return replace(self._page, manner=Manner.CALL, peer=asked, target=f"/{rest}")
+        return replace(self._page, manner=Manner.CALL, peer=asked, target=f"/{rest}{mark}{query}")
 
     def _health(self) -> Reaction:
         said = next((f.health_version for f in reversed(self.faults) if f.health_version), self.version)

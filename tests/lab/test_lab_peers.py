@@ -144,6 +144,16 @@ async def test_a_kept_connection_that_the_peer_closed_meanwhile_harms_nobody(gat
     assert site.counts == {"200": 21}
 
 
+async def test_a_gateway_whose_connections_were_cut_calls_its_peers_again(gateway: str, crm: str) -> None:
+    peer = a_site(a_slot(crm, service="psa-crm"))
+    site = a_site(a_slot(gateway, peers=("psa-crm",)))
+    async with served(peer), served(site, {"psa-crm": (crm, 3000)}) as serving:
+        (before,) = await ask(gateway, get("/api/psa-crm", close=True))
+        serving.abort()
+        (after,) = await ask(gateway, get("/api/psa-crm?page=2", close=True))
+    assert (status(before), status(after)) == (200, 200)
+
+
 async def test_a_client_that_leaves_during_a_call_harms_nobody(
     gateway: str, crm: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
