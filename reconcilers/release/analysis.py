@@ -7,7 +7,7 @@ from typing import Final
 
 from crds.evidence import Alarm, Cause, Detector, Evidence, Tally
 from crds.release import Method
-from reconcilers.release.detection import Strength, Test, error_test, slow_tests, strength
+from reconcilers.release.detection import Strength, Trial, error_trial, slow_trials, strength
 from reconcilers.release.rule import Rule, SlowLimit
 
 #: How long what needs no statistics must last.
@@ -54,14 +54,14 @@ def judge(
     *last_step_at* is when this attempt last changed the traffic. *in_soak*: the candidate has all of it, so
     that the old stable's own probe tells whether there is a way back.
     """
-    tests = slow_tests(rule)
+    trials = slow_trials(rule)
     findings = [
         _broken(evidence, in_soak=in_soak),
         _hung(evidence, in_soak=in_soak),
-        _share(evidence, evidence.failing, error_test(rule), None, last_step_at, in_soak=in_soak),
+        _share(evidence, evidence.failing, error_trial(rule), None, last_step_at, in_soak=in_soak),
         *(
-            _share(evidence, detector, test, limit, last_step_at, in_soak=in_soak)
-            for detector, test, limit in zip(evidence.slow, tests, rule.slow_limits, strict=False)
+            _share(evidence, detector, trial, limit, last_step_at, in_soak=in_soak)
+            for detector, trial, limit in zip(evidence.slow, trials, rule.slow_limits, strict=False)
         ),
     ]
     found = [each for each in findings if each is not None]
@@ -70,9 +70,9 @@ def judge(
         action=worst.action,
         reason=worst.reason,
         cause=worst.cause,
-        message=worst.message or figures(evidence.failing, error_test(rule), None),
+        message=worst.message or figures(evidence.failing, error_trial(rule), None),
         total=evidence.failing.total,
-        evidence=strength(worst.detector or evidence.failing, worst.test or error_test(rule)),
+        evidence=strength(worst.detector or evidence.failing, worst.trial or error_trial(rule)),
         first_bad_at=worst.first_bad_at,
     )
 
@@ -86,7 +86,7 @@ class _Finding:
     message: str = ""
     cause: Cause | None = None
     detector: Detector | None = None
-    test: Test | None = None
+    trial: Trial | None = None
     first_bad_at: datetime | None = None
 
 
@@ -131,7 +131,7 @@ def _hung(evidence: Evidence, *, in_soak: bool) -> _Finding | None:
 def _share(
     evidence: Evidence,
     detector: Detector,
-    test: Test,
+    trial: Trial,
     limit: SlowLimit | None,
     last_step_at: datetime | None,
     *,
@@ -145,10 +145,10 @@ def _share(
     return _Finding(
         action=action,
         reason=reason or ("ErrorRate" if limit is None else "ResponseTime"),
-        message="; ".join(each for each in (figures(detector, test, limit), why) if each),
+        message="; ".join(each for each in (figures(detector, trial, limit), why) if each),
         cause=alarm.cause,
         detector=detector,
-        test=test,
+        trial=trial,
         first_bad_at=alarm.onset_at,
     )
 
@@ -168,6 +168,8 @@ def _asked(
 
 def _asked_beside_stable(alarm: Alarm, last_step_at: datetime | None) -> tuple[Action, str, str]:
     match alarm.cause:
+        case Cause.CANDIDATE if alarm.apart:
+            return Action.ROLL_BACK, "", "stable is well again, the candidate is not"
         case Cause.CANDIDATE:
             return Action.ROLL_BACK, "", ""
         case Cause.BOTH if (
@@ -183,13 +185,13 @@ def _asked_beside_stable(alarm: Alarm, last_step_at: datetime | None) -> tuple[A
             return Action.NONE, "", "too little to tell whose fault it is"
 
 
-def figures(detector: Detector, test: Test, limit: SlowLimit | None) -> str:
+def figures(detector: Detector, trial: Trial, limit: SlowLimit | None) -> str:
     """Return value, limit, n and evidence as a sentence: since the onset if there is an alarm."""
     tally = detector.recent if detector.alarm else detector.total
     what = "requests failed" if limit is None else f"answers took longer than {limit.limit_ms:g} ms"
-    text = f"{part(tally.errors, tally.requests)} {what}, limit {percent(test.limit)}"
-    if test.method is Method.SEQUENTIAL and (detector.alarm is None or not detector.alarm.apart):
-        strong = strength(detector, test)
+    text = f"{part(tally.errors, tally.requests)} {what}, limit {percent(trial.limit)}"
+    if trial.method is Method.SEQUENTIAL and (detector.alarm is None or not detector.alarm.apart):
+        strong = strength(detector, trial)
         text += f" (evidence 10^{strong.log10_evidence:.1f} : 1, needed 10^{strong.log10_needed:.1f})"
     if tally.stable_requests:
         text += f"; stable {part(tally.stable_errors, tally.stable_requests)}"

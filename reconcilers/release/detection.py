@@ -1,4 +1,4 @@
-"""One share under test, tick by tick: too high or not, since when, whose fault: pure."""
+"""One share under trial, tick by tick: too high or not, since when, whose fault: pure."""
 
 import math
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Trial:
     """One share, its limit, and the evidence that an alarm needs.
 
     ``bad_ticks`` are the ticks with errors since the onset without which there is no alarm; one in which much
@@ -98,25 +98,25 @@ class Strength:
 
 
 @lru_cache(maxsize=256)
-def error_test(rule: Rule) -> Test:
-    """Return the test of the requests that fail."""
-    return Test(rule.limit, rule.method, rule.alpha_each, rule.horizon_ticks, rule.min_requests, 2, 2)
+def error_trial(rule: Rule) -> Trial:
+    """Return the trial of the requests that fail."""
+    return Trial(rule.limit, rule.method, rule.alpha_each, rule.horizon_ticks, rule.min_requests, 2, 2)
 
 
 @lru_cache(maxsize=256)
-def slow_tests(rule: Rule) -> tuple[Test, ...]:
-    """Return the tests of the answers that are too slow: a pause of a second or two is none."""
+def slow_trials(rule: Rule) -> tuple[Trial, ...]:
+    """Return the trials of the answers that are too slow: a pause of a second or two is none."""
     alpha, ticks, least = rule.alpha_each, rule.horizon_ticks, rule.min_requests
     return tuple(
-        Test(each.exceedances, Method.SEQUENTIAL, alpha, ticks, least, 3, 1) for each in rule.slow_limits
+        Trial(each.exceedances, Method.SEQUENTIAL, alpha, ticks, least, 3, 1) for each in rule.slow_limits
     )
 
 
-def strength(detector: Detector, test: Test) -> Strength:
+def strength(detector: Detector, trial: Trial) -> Strength:
     """Return the stronger of the two: the evidence since the split, and that of a later fault."""
-    since = log_mixture(test.grid, detector.sums.errors, detector.sums.clean)
+    since = log_mixture(trial.grid, detector.sums.errors, detector.sums.clean)
     late = log_of(mean(detector.late))
-    needed, needed_late = math.log(test.needed), math.log(test.needed_late)
+    needed, needed_late = math.log(trial.needed), math.log(trial.needed_late)
     if since - needed >= late - needed_late:
         return Strength(since / math.log(10), needed / math.log(10))
     return Strength(late / math.log(10), needed_late / math.log(10))
@@ -135,7 +135,7 @@ def factor(dispersion: Dispersion) -> float:
 
 
 def dispersed(dispersion: Dispersion, errors: int) -> Dispersion:
-    """Take stable's errors of one more tick."""
+    """Take the errors of one more tick."""
     if not errors and not dispersion.last:
         return dispersion
     return dispersion.model_copy(
@@ -148,9 +148,9 @@ def dispersed(dispersion: Dispersion, errors: int) -> Dispersion:
     )
 
 
-def step(detector: Detector, delta: Delta, test: Test, now: datetime, elapsed_s: float) -> Detector:
+def step(detector: Detector, delta: Delta, trial: Trial, now: datetime, elapsed_s: float) -> Detector:
     """Take one more tick; *elapsed_s* is 0 after a gap: what came meanwhile counts, the time does not."""
-    spread = factor(detector.dispersion) if test.method is Method.SEQUENTIAL else 1.0
+    spread = factor(detector.dispersion) if trial.method is Method.SEQUENTIAL else 1.0
     update: dict[str, object] = {}
     if elapsed_s:
         update["dispersion"] = dispersed(detector.dispersion, delta.stable_errors)
@@ -159,17 +159,17 @@ def step(detector: Detector, delta: Delta, test: Test, now: datetime, elapsed_s:
         update["total"] = added(detector.total, delta)
     alarm = detector.alarm
     if alarm is not None and alarm.apart:
-        common = _common(detector, alarm, delta, test, elapsed_s)
+        common = _common(detector, alarm, delta, trial, elapsed_s)
         update |= _over(now) if common is None else common
         return detector.model_copy(update=update)
     if delta.requests:
-        update |= _counted(detector, delta, test, now, spread)
+        update |= _counted(detector, delta, trial, now, spread)
     elif delta.stable_requests and detector.cusum > 0:
         update["recent"] = added(detector.recent, delta)
     counted = detector.model_copy(update=update)
-    if alarm is None and not counted.bad_ticks and test.method is Method.SEQUENTIAL:
+    if alarm is None and not counted.bad_ticks and trial.method is Method.SEQUENTIAL:
         return counted
-    return _judged(counted, test, now, elapsed_s, spread)
+    return _judged(counted, trial, now, elapsed_s, spread)
 
 
 def added(tally: Tally, delta: Delta) -> Tally:
@@ -184,11 +184,13 @@ def added(tally: Tally, delta: Delta) -> Tally:
     )
 
 
-def _counted(detector: Detector, delta: Delta, test: Test, now: datetime, spread: float) -> dict[str, object]:
+def _counted(
+    detector: Detector, delta: Delta, trial: Trial, now: datetime, spread: float
+) -> dict[str, object]:
     """Return what one tick of the candidate's makes of the statistics."""
-    errors = _believed(delta, test) / spread
+    errors = _believed(delta, trial) / spread
     clean = max(0, delta.requests - delta.errors) / spread
-    alternatives = test.grid
+    alternatives = trial.grid
     before = detector.sums
     sums = before.model_copy(update={"errors": before.errors + errors, "clean": before.clean + clean})
     cusum = detector.cusum + alternatives.onset_gain * errors + alternatives.onset_loss * clean
@@ -199,35 +201,35 @@ def _counted(detector: Detector, delta: Delta, test: Test, now: datetime, spread
     }
     if cusum > 0:
         update["recent"] = added(detector.recent, delta)
-        update["bad_ticks"] = detector.bad_ticks + _bad_ticks(delta, test)
+        update["bad_ticks"] = detector.bad_ticks + _bad_ticks(delta, trial)
     else:
         update |= {"onset_at": now, "recent": NOTHING, "before": sums, "bad_ticks": 0}
     return update
 
 
-def _believed(delta: Delta, test: Test) -> int:
+def _believed(delta: Delta, trial: Trial) -> int:
     """Return the errors of a tick that count: one burst shall not decide alone.
 
     Leaving errors out only ever lowers the evidence, so it cannot cause a false alarm.
     """
-    if delta.errors <= _TICK_ERRORS or test.method is not Method.SEQUENTIAL:
+    if delta.errors <= _TICK_ERRORS or trial.method is not Method.SEQUENTIAL:
         return delta.errors
-    share = min(_TICK_SHARE_MAX, max(_TICK_SHARE, 10 * test.limit))
+    share = min(_TICK_SHARE_MAX, max(_TICK_SHARE, 10 * trial.limit))
     return min(delta.errors, max(_TICK_ERRORS, int(share * delta.requests)))
 
 
-def _bad_ticks(delta: Delta, test: Test) -> int:
+def _bad_ticks(delta: Delta, trial: Trial) -> int:
     is_sudden = delta.errors >= max(_SUDDEN_ERRORS, _SUDDEN_SHARE * delta.requests)
-    return test.sudden_ticks if is_sudden else int(delta.errors > 0)
+    return trial.sudden_ticks if is_sudden else int(delta.errors > 0)
 
 
-def _judged(detector: Detector, test: Test, now: datetime, elapsed_s: float, spread: float) -> Detector:
+def _judged(detector: Detector, trial: Trial, now: datetime, elapsed_s: float, spread: float) -> Detector:
     """Say whether there is an alarm, and whose fault it is."""
     old = detector.alarm
-    if not _is_too_much(detector, test):
+    if not _is_too_much(detector, trial):
         return detector if old is None else detector.model_copy(update={"alarm": None})
     onset_at = detector.onset_at or now
-    cause = classify(detector.recent, test.limit, spread)
+    cause = classify(detector.recent, trial.limit, spread)
     alarm = Alarm(
         since=old.since if old else now,
         onset_at=onset_at,
@@ -243,26 +245,26 @@ def _judged(detector: Detector, test: Test, now: datetime, elapsed_s: float, spr
     return detector.model_copy(update={"alarm": held, "late": (), "sums": detector.before})
 
 
-def _is_too_much(detector: Detector, test: Test) -> bool:
+def _is_too_much(detector: Detector, trial: Trial) -> bool:
     """Whether the evidence suffices for an alarm now; it may cease to, when a burst is over."""
     sums = detector.sums
-    match test.method:
+    match trial.method:
         case Method.OFF:
             return False
         case Method.THRESHOLD:
             requests = sums.errors + sums.clean
-            return requests >= test.min_requests and sums.errors > test.limit * requests
+            return requests >= trial.min_requests and sums.errors > trial.limit * requests
         case Method.SEQUENTIAL:
-            if detector.bad_ticks < test.bad_ticks:
+            if detector.bad_ticks < trial.bad_ticks:
                 return False
-            return mean(detector.late) >= test.needed_late or _is_too_much_since_split(sums, test)
+            return mean(detector.late) >= trial.needed_late or _is_too_much_since_split(sums, trial)
 
 
-def _is_too_much_since_split(sums: Sums, test: Test) -> bool:
-    needed = math.log(test.needed)
-    if likeliest(test.grid, sums.errors, sums.clean) < needed:
+def _is_too_much_since_split(sums: Sums, trial: Trial) -> bool:
+    needed = math.log(trial.needed)
+    if likeliest(trial.grid, sums.errors, sums.clean) < needed:
         return False
-    return log_mixture(test.grid, sums.errors, sums.clean) >= needed
+    return log_mixture(trial.grid, sums.errors, sums.clean) >= needed
 
 
 def classify(recent: Tally, limit: float, spread: float) -> Cause:
@@ -279,7 +281,7 @@ def classify(recent: Tally, limit: float, spread: float) -> Cause:
 
 
 def _common(
-    detector: Detector, alarm: Alarm, delta: Delta, test: Test, elapsed_s: float
+    detector: Detector, alarm: Alarm, delta: Delta, trial: Trial, elapsed_s: float
 ) -> dict[str, object] | None:
     """Go on with a common cause, or with what has become the candidate's alone; None if it is over.
 
@@ -292,8 +294,9 @@ def _common(
     apart = apart_step(alarm.apart, theta, delta.errors / spread, delta.stable_errors / spread)
     late = detector.late
     if delta.requests:
-        late = late_step(test.grid, late, delta.errors / spread, (delta.requests - delta.errors) / spread)
-    is_bad = mean(late) >= test.needed
+        clean = max(0, delta.requests - delta.errors)
+        late = late_step(trial.grid, late, delta.errors / spread, clean / spread)
+    is_bad = mean(late) >= trial.needed
     quiet_s = 0.0 if is_bad else alarm.quiet_s + (elapsed_s if delta.requests else 0.0)
     if quiet_s >= alarm.patience_s:
         return None

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from crds.evidence import Mark
-from reconcilers.counters import CountedNode, CountedServer, Counters
+from reconcilers.counters import CountedNode, CountedServer
 from reconcilers.release.detection import Delta
 from reconcilers.release.rule import Sample
 from reconcilers.servers import Health
@@ -67,10 +67,6 @@ _Found = tuple[tuple[CountedNode, CountedServer], ...]
 
 def _servers(nodes: Iterable[CountedNode], name: str) -> _Found:
     return tuple((node, server) for node in nodes if (server := node.find(name)) is not None)
-
-
-def _hidden(counters: Counters) -> int:
-    return counters.retries + counters.redispatches
 
 
 _Marks = dict[tuple[str, str], Mark]

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from crds.evidence import Detector, Evidence, Tally
-from reconcilers.release.detection import NOTHING, Delta, added, dispersed, error_test, slow_tests, step
+from reconcilers.release.detection import NOTHING, Delta, added, dispersed, error_trial, slow_trials, step
 from reconcilers.release.readings import Reading, read, seen_now
 from reconcilers.release.rule import GAP_S, TICK_S, Rule, Sample, Slowness
 
@@ -36,7 +36,7 @@ def advance(
     reading = read(evidence.marks, sample)
     if evidence.began_at is None:
         return _before(evidence, sample, reading, now, lasted_s)
-    failing = step(evidence.failing, reading.delta, error_test(rule), now, lasted_s)
+    failing = step(evidence.failing, reading.delta, error_trial(rule), now, lasted_s)
     update = {
         "marks": reading.marks,
         "ticked_at": now,
@@ -74,7 +74,9 @@ def _before(evidence: Evidence, sample: Sample, reading: Reading, now: datetime,
     if sample.is_read_back and reading.is_known:
         failing = failing.model_copy(update={"onset_at": now})
         marks = seen_now(reading.marks, sample)
-        update |= {"began_at": now, "is_read_back": True, "weight": sample.weight, "marks": marks}
+        slow = tuple(each.model_copy(update={"onset_at": now}) for each in evidence.slow)
+        update |= {"began_at": now, "is_read_back": True, "weight": sample.weight}
+        update |= {"marks": marks, "slow": slow}
     return evidence.model_copy(update=update | {"failing": failing})
 
 
@@ -92,20 +94,24 @@ def _slower(
     evidence: Evidence, sample: Sample, rule: Rule, now: datetime, lasted_s: float
 ) -> tuple[Detector, ...]:
     """Take the tick of the response times; where the log tells nothing, nothing is known of them."""
-    tests = slow_tests(rule)
-    detectors = evidence.slow if len(evidence.slow) == len(tests) else (Detector(),) * len(tests)
+    trials = slow_trials(rule)
+    detectors = (
+        evidence.slow
+        if len(evidence.slow) == len(trials)
+        else (Detector(onset_at=evidence.began_at),) * len(trials)
+    )
     came = _together(evidence.pending, sample.slowness)
-    if len(came) != len(tests):
+    if len(came) != len(trials):
         return detectors
     return tuple(
         step(
             detector,
             Delta(each.requests, each.errors, each.stable_requests, each.stable_errors),
-            test,
+            trial,
             now,
             lasted_s,
         )
-        for detector, each, test in zip(detectors, came, tests, strict=True)
+        for detector, each, trial in zip(detectors, came, trials, strict=True)
     )
 
 

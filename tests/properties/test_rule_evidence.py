@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from crds.evidence import Evidence
 from crds.release import Method
 from reconcilers.release.analysis import Action, judge
-from reconcilers.release.detection import Delta, error_test, step, strength
+from reconcilers.release.detection import Delta, error_trial, step, strength
 from reconcilers.release.outlook import outlook, step_outlook
 from reconcilers.release.rule import Rule, SlowLimit, Slowness
 from reconcilers.release.sequential import at_least, at_most, grid, late_step, log_mixture, mean
@@ -34,7 +34,7 @@ def after(came: list[Delta], rule: Rule) -> Evidence:
     detector, now = Evidence().failing, START
     for delta in came:
         now += timedelta(seconds=1)
-        detector = step(detector, delta, error_test(rule), now, 1.0)
+        detector = step(detector, delta, error_trial(rule), now, 1.0)
     return Evidence(failing=detector)
 
 
@@ -222,4 +222,4 @@ def test_a_clean_candidate_is_never_rolled_back_for_what_stable_does(came: list[
     evidence = after(clean, Rule())
 
     assert evidence.failing.alarm is None
-    assert strength(evidence.failing, error_test(Rule())).log10_evidence <= 1e-9 + math.log10(len(came) + 1)
+    assert strength(evidence.failing, error_trial(Rule())).log10_evidence <= 1e-9 + math.log10(len(came) + 1)

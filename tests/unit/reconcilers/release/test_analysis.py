@@ -112,6 +112,14 @@ class TestBesideStable:
         assert (found.action, found.reason) == (Action.HOLD, "StableDown")
         assert found.message.endswith("stable does not work either")
 
+    def test_what_was_common_and_is_the_candidates_alone_now_is_rolled_back(self) -> None:
+        alarm = an_alarm(Cause.BOTH).model_copy(update={"cause": Cause.CANDIDATE})
+
+        found = judged(evidence(alarm))
+
+        assert (found.action, found.reason) == (Action.ROLL_BACK, "ErrorRate")
+        assert found.message.endswith("stable is well again, the candidate is not")
+
     def test_a_pair_that_does_not_answer_is_no_reason_to_keep_a_bad_candidate(self) -> None:
         assert judged(evidence(an_alarm(Cause.CANDIDATE), stable_up=None)).action is Action.ROLL_BACK
 

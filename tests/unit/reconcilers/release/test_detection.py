@@ -6,7 +6,7 @@ import pytest
 
 from crds.evidence import Cause, Dispersion, Evidence, Tally
 from crds.release import Method
-from reconcilers.release.detection import classify, dispersed, error_test, factor, slow_tests, strength
+from reconcilers.release.detection import classify, dispersed, error_trial, factor, slow_trials, strength
 from reconcilers.release.rule import Rule, SlowLimit, Slowness
 from tests.builders import START
 from tests.builders_rule import Entry
@@ -274,8 +274,8 @@ class TestBursts:
             evidence=Evidence(failing=Evidence().failing.model_copy(update={"dispersion": uneven}))
         ).began()
 
-        strong = strength(even.ticks(5, 10, 1).failing, error_test(even.rule)).log10_evidence
-        weak = strength(other.ticks(5, 10, 1).failing, error_test(even.rule)).log10_evidence
+        strong = strength(even.ticks(5, 10, 1).failing, error_trial(even.rule)).log10_evidence
+        weak = strength(other.ticks(5, 10, 1).failing, error_trial(even.rule)).log10_evidence
 
         assert weak < strong / 4
 
@@ -364,15 +364,15 @@ class TestMethods:
     def test_alpha_is_shared_by_entries_and_their_tests(self) -> None:
         alone, shared = Rule(), Rule(entries=2, slow_limits=(SlowLimit(0.95, 1), SlowLimit(0.99, 2)))
 
-        assert error_test(shared).needed == pytest.approx(6 * error_test(alone).needed)
-        assert [each.needed for each in slow_tests(shared)] == pytest.approx([12_000, 12_000])
-        assert error_test(alone).needed == pytest.approx(2000)
-        assert error_test(alone).needed_late == pytest.approx(2000 * alone.horizon_ticks)
+        assert error_trial(shared).needed == pytest.approx(6 * error_trial(alone).needed)
+        assert [each.needed for each in slow_trials(shared)] == pytest.approx([12_000, 12_000])
+        assert error_trial(alone).needed == pytest.approx(2000)
+        assert error_trial(alone).needed_late == pytest.approx(2000 * alone.horizon_ticks)
 
     def test_a_limit_of_answers_leaves_its_rest_as_the_limit_of_the_test(self) -> None:
         rule = Rule(slow_limits=(SlowLimit(0.5, 1), SlowLimit(0.95, 1), SlowLimit(0.99, 2)))
 
-        assert [each.limit for each in slow_tests(rule)] == [0.5, 0.05, 0.01]
+        assert [each.limit for each in slow_trials(rule)] == [0.5, 0.05, 0.01]
 
 
 class TestResponseTimes:
