@@ -110,14 +110,18 @@ def a_split(
 
 
 def counted(
-    requests: Mapping[Color, int] = {}, *, sessions: Mapping[Color, int] = {}, down: Color | None = None
+    requests: Mapping[Color, int] = {},
+    *,
+    errors: Mapping[Color, int] = {},
+    sessions: Mapping[Color, int] = {},
+    down: Color | None = None,
 ) -> tuple[CountedNode | NodeDown, ...]:
     """Return one node's counters."""
     servers = tuple(
         CountedServer(
             color.value,
             Health.DOWN if color is down else Health.UP,
-            Counters(requests.get(color, 0), 0, 0, 0, 0, 0, sessions.get(color, 0), 0),
+            Counters(requests.get(color, 0), errors.get(color, 0), 0, 0, 0, 0, sessions.get(color, 0), 0),
         )
         for color in Color
     )
@@ -144,7 +148,7 @@ def a_site(**fields: Any) -> Site:
     )
     given: dict[str, Any] = {
         "rooms": {node: Room(node, is_online=True, memory_free=64 * gibibyte) for node in nodes},
-        "storage_free": {(node, "local-lvm"): 500 * gibibyte for node in nodes},
+        "storage_free": {(node, "local"): 500 * gibibyte for node in nodes},
         "templates": templates,
     }
     return Site(**(given | fields))

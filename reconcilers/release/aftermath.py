@@ -37,10 +37,9 @@ def aftermath(
         return plan
     if attempt.phase is Phase.ROLLED_BACK and _is_fresh(attempt, now):
         plan = _blamed(release, seen, now, plan)
-    if attempt.phase is Phase.ROLLED_BACK and _is_fresh(attempt, now):
         plan = replace(plan, writes=(*plan.writes, *_restarts(release, seen, now, attempt)))
     if attempt.phase in {Phase.ROLLED_BACK, Phase.FAILED} and not seen.has_report:
-        plan = replace(plan, steps=(*plan.steps, _report(release, attempt)))
+        plan = replace(plan, steps=(*plan.steps, _report(release, attempt)), outlives_file=True)
     return plan
 
 
@@ -53,7 +52,9 @@ def _restarts(
 ) -> Iterator[Amend]:
     """Have stable containers restarted once, as the file asks: those that are ill, or all."""
     asked = release.spec.restart_stable
-    if asked is RestartStable.NEVER or attempt.ended_at is None or now - attempt.ended_at < _FIRST_LOOK:
+    if asked is RestartStable.NEVER or release.held is not None:
+        return
+    if attempt.ended_at is None or now - attempt.ended_at < _FIRST_LOOK:
         return
     mark = f"{release.key.name}.{release.uid[:4]}.{attempt.number}"
     for member in seen.members:
