@@ -95,11 +95,8 @@ def _slower(
 ) -> tuple[Detector, ...]:
     """Take the tick of the response times; where the log tells nothing, nothing is known of them."""
     trials = slow_trials(rule)
-    detectors = (
-        evidence.slow
-        if len(evidence.slow) == len(trials)
-        else (Detector(onset_at=evidence.began_at),) * len(trials)
-    )
+    is_same = len(evidence.slow) == len(trials)
+    detectors = evidence.slow if is_same else (Detector(onset_at=evidence.began_at),) * len(trials)
     came = _together(evidence.pending, sample.slowness)
     if len(came) != len(trials):
         return detectors
