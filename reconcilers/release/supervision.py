@@ -69,6 +69,9 @@ def watched(turn: Turn) -> tuple[Turn, Mapping[str, Judgement]]:
         if not member.is_entry:
             behind[seen.name] = _health(turn, seen, member)
             continue
+        if seen.split is not None and seen.split.spec.overridden(turn.now):
+            # A person has the traffic: what he does to the candidate is no fault of its own.
+            continue
         sample = _sample(turn, seen, member, len(rule.slow_limits))
         before = entries.get(seen.name, Evidence())
         entries[seen.name] = advance(before, sample, rule, turn.now, elapsed_s=turn.elapsed_s)

@@ -1,11 +1,17 @@
 """Releases from file to end in virtual time: a good one stays, a bad one goes back, whatever the colour."""
 
+import asyncio
+from datetime import timedelta
+
 import pytest
 
+from crds.balancer import Override
 from crds.meta import Key
 from crds.release import Phase, ReleaseStatus
 from crds.service import VERSION
+from daemon.store.operations import Apply
 from daemon.store.state import State
+from tests.builders import START
 from tests.simulation.crashes import Killer
 from tests.simulation.release_world import (
     RELEASE,
@@ -121,3 +127,30 @@ async def test_stable_is_restarted_after_a_rollback_as_the_file_asks(
     new = machine.world.cluster.container(100)
     assert ((None if new is None else new.started_at) != began) is restarts
     assert weights(machine) == {"blue": 100, "green": 0}
+
+
+async def test_what_a_persons_override_does_to_the_candidate_is_no_breach() -> None:
+    machine = ReleaseMachine()
+    await settled(machine, service_spec())
+    state = await machine.run((declared(RELEASE, release_spec("1.1.0")),), Killer(), seconds=20)
+    assert state is not None
+    assert phase_of(state) == (Phase.WATCH, None)
+    split = state.objects[Key("TrafficSplit", "psa-api-gateway")]
+    until = START + timedelta(seconds=asyncio.get_running_loop().time() + 20)
+    override = Override(blue=100, green=0, until=until, reason="a look", actor="uid 0")
+    by_hand = Apply(
+        key=split.key,
+        uid=split.uid,
+        spec=split.spec.model_copy(update={"override": override}),
+        at=START,
+        labels=split.labels,
+        annotations=split.annotations,
+        owner=split.owner,
+    )
+    state = await machine.run((by_hand,), Killer(), seconds=15)
+    assert state is not None
+    assert phase_of(state) == (Phase.WATCH, None), "it holds"
+    assert weights(machine) == {"blue": 100, "green": 0}
+    state = await machine.run((), Killer())
+    assert state is not None
+    assert phase_of(state) == (Phase.COMPLETED, None), "it goes on by itself"
