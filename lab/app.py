@@ -12,6 +12,7 @@ from typing import Final
 import click
 from pydantic import BaseModel, ConfigDict
 
+from crds.service import Color
 from lab.app_faults import ALL, DatabaseFault, InForce, Rule
 from lab.control import ControlError, call, serve
 from lab.conversation import Conversation, Serving
@@ -78,6 +79,8 @@ class Applications:
         self._file = faults
         self._clock = clock
         self._slots: dict[int, Slot] = {}
+        self._addresses: dict[tuple[str, Color], Address] = {}
+        """Where each colour of a service is, whether or not it runs."""
         self._open: dict[int, Listening] = {}
         self._database = Database()
         self._in_force = InForce()
@@ -95,6 +98,7 @@ class Applications:
 
     async def _follow(self, running: Running) -> None:
         self._slots |= slots_of(await asyncio.to_thread(read_services, self._desired))
+        self._addresses = {(s.service, s.color): (s.host, s.port) for s in self._slots.values()}
         wanted = {entry.vmid: entry for entry in running.running if entry.vmid in self._slots}
         for ctid in [
             ctid for ctid, there in self._open.items() if not _is_same(there.site, wanted.get(ctid))
@@ -173,14 +177,10 @@ class Applications:
             version=version_of(entry.ostemplate, slot.template),
             started_at=entry.started_at or self._clock(),
             database=self._database,
+            knows=lambda peer: (peer, slot.color) in self._addresses,
         )
-        peers = Peers(lambda peer: self._address_of(peer, slot))
+        peers = Peers(lambda peer: self._addresses.get((peer, slot.color)))
         return Listening(Serving(site, peers, self._clock))
-
-    def _address_of(self, peer: str, caller: Slot) -> Address | None:
-        """Return where a service of the caller's colour is, whether or not it runs."""
-        found = (each for each in self._slots.values() if (each.service, each.color) == (peer, caller.color))
-        return next(((each.host, each.port) for each in found), None)
 
     async def _obey(self, there: Listening) -> None:
         site = there.site

@@ -13,8 +13,9 @@ from lab.app_faults import AppFault
 from lab.database import Database
 from lab.slots import Slot
 
-#: A gateway's requests below it go to a peer: /api/psa-crm/x to psa-crm's /x, /api to one after the other.
+#: A gateway's requests below it go to a peer: /api/psa-crm/x to psa-crm's /x, /api to each known one in turn.
 _CALLS: Final = "/api"
+_BEGINNINGS: Final = frozenset({_CALLS, f"{_CALLS}/", f"{_CALLS}?"})
 
 
 class Manner(enum.Enum):
@@ -66,9 +67,13 @@ class Site:
         version: str,
         started_at: float = 0.0,
         database: Database | None = None,
+        knows: Callable[[str], bool] = lambda _peer: True,
         draw: Callable[[], float] = random.random,  # noqa: S311 - no secret
     ) -> None:
-        """*started_at* is the container's start, which tells it from the next one in this slot."""
+        """*started_at* is the container's start, which tells it from the next one in this slot.
+
+        *knows* says of a peer whether there is such a service, running or not.
+        """
         self.slot = slot
         self.hostname = hostname
         self.version = version
@@ -79,6 +84,7 @@ class Site:
         """Answers by status, and what had no answer by its manner."""
         self.requests = 0
         self._draw = draw
+        self._knows = knows
         self._bursts: set[AppFault] = set()
         self._turn = 0
         self._health_target = slot.health_path
@@ -116,13 +122,14 @@ class Site:
         return self._error(502, f"{peer}: {why}")
 
     def _well(self, target: str) -> Reaction:
-        if not self.slot.peers or not target.startswith(_CALLS):
+        if not self.slot.peers or target[: len(_CALLS) + 1] not in _BEGINNINGS:
             return self._page
         path, mark, query = target.removeprefix(_CALLS).removeprefix("/").partition("?")
         asked, _, rest = path.partition("/")
-        if not asked:
+        known = [peer for peer in self.slot.peers if self._knows(peer)] if not asked else []
+        if known:
             self._turn += 1
-            asked = self.slot.peers[self._turn % len(self.slot.peers)]
+            asked = known[self._turn % len(known)]
         if asked not in self.slot.peers:
             return self._error(404, f"no peer {asked}: there is {', '.join(self.slot.peers)}")
         return replace(self._page, manner=Manner.CALL, peer=asked, target=f"/{rest}{mark}{query}")

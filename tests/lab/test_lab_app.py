@@ -326,7 +326,7 @@ async def test_a_gateway_finds_the_peers_of_its_own_colour(
         _SERVICE.replace("ADDRESS", gateway)
         .replace("101", "100")
         .replace("name: psa-crm", "name: psa-gw")
-        .replace("spec:", "spec:\n  peers: [psa-crm]")
+        .replace("spec:", "spec:\n  peers: [psa-ai, psa-crm]")
     )
     (tmp_path / "gw.yaml").write_text(text)
     await applications.follow(_running(1, (100, "1.0.0"), (1100, "1.1.0"), (101, "1.0.0")))
@@ -337,3 +337,5 @@ async def test_a_gateway_finds_the_peers_of_its_own_colour(
     }  # fmt: skip
     assert status(green) == 502
     assert body(green)["error"] == "psa-crm: Connection refused"
+    in_turn = await ask(gateway, get("/api"), get("/api", close=True))
+    assert [*map(status, in_turn)] == [200, 200], "there is no psa-ai, so nobody waits for it"
