@@ -11,8 +11,11 @@ from tests.builders import START
 class VirtualClock:
     """Wall and monotonic time both follow the virtual loop."""
 
+    jumped_s = 0.0
+    """How far somebody has set the wall clock."""
+
     def now(self) -> datetime:
-        return datetime.fromtimestamp(START.timestamp() + self.monotonic(), UTC)
+        return datetime.fromtimestamp(START.timestamp() + self.monotonic() + self.jumped_s, UTC)
 
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()

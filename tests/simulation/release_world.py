@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 from prometheus_client import CollectorRegistry
 
@@ -25,7 +25,7 @@ from reconcilers.transports.http_probe import HttpAnswer
 from tests.builders import START
 from tests.fakes.haproxy import FakeBackend, FakeHaproxy, FakeServer
 from tests.simulation.crashes import Machine
-from tests.simulation.ports import VirtualClock
+from tests.simulation.crowd import Application, Crowd, Users
 from tests.simulation.world import World, a_world
 
 RELEASE: Final = Key("Release", "psa-suite")
@@ -83,26 +83,6 @@ def declared(key: Key, spec: ServiceSpec | ReleaseSpec) -> Apply:
 
 
 @dataclass
-class Application:
-    """How a version behaves: share of requests that fail, whether it hangs or says that it is ill."""
-
-    error_rate: float = 0.0
-    hangs: bool = False
-    is_ill: bool = False
-
-
-@dataclass
-class Users:
-    """Requests through HAProxy, each second so many, spread by what HAProxy has."""
-
-    rate: int = 20
-    served: Counter[str] = field(default_factory=Counter)
-    failed: Counter[str] = field(default_factory=Counter)
-    lost: int = 0
-    """Requests that found nobody."""
-
-
-@dataclass
 class ScriptedHooks:
     """Hooks that pass at once, but for those that are told otherwise.
 
@@ -155,8 +135,22 @@ class ReleaseWorld:
     versions: dict[str, Application] = field(default_factory=dict)
     reports: dict[str, str] = field(default_factory=dict)
     runs: int = 0
+    has_log: bool = False
+    """Whether HAProxy's log tells of response times."""
     ill_after_rollback: bool = False
     """Whether stable's health endpoint fails for 20 s once a version was rolled back."""
+
+    @classmethod
+    def of(cls, nodes: int = 1) -> Self:
+        """Return a platform with templates, and nothing on it."""
+        world = cls(a_world(an_edge(nodes)))
+        for number in range(3):
+            for version in ("1.0.0", "1.1.0", "1.2.0", "1.3.0"):
+                world.cluster.add_template("local", f"{service_name(number)}_{version}_amd64.tar.zst")
+        return world
+
+    def __post_init__(self) -> None:
+        self.crowd = Crowd(self.haproxy, self.users, self.versions, self.version_at)
 
     @property
     def cluster(self) -> PveCluster:
@@ -181,7 +175,7 @@ class ReleaseWorld:
             reports=self,
         )
         release = ReleaseReconciler(
-            outside, metrics, process=f"run {self.runs}", monotonic=loop.time, now=VirtualClock().now
+            outside, metrics, process=f"run {self.runs}", monotonic=loop.time, now=self.world.clock.now
         )
         return {**self.world.reconcilers(), "Release": release}
 
@@ -218,8 +212,10 @@ class ReleaseWorld:
     def answers(
         self, endpoint: str, backend: str, server: str, limits_ms: tuple[float, ...]
     ) -> Answers | None:
-        """No log tells of response times here."""
-        return None
+        """Tell what HAProxy's log says, if there is one."""
+        if not self.has_log:
+            return None
+        return Answers(self.crowd.answered[server], (self.crowd.slower[server],) * len(limits_ms))
 
     async def has(self, name: str) -> bool:
         return name in self.reports
@@ -231,59 +227,23 @@ class ReleaseWorld:
         """Let users come, for ever."""
         while True:
             await asyncio.sleep(1)
-            self._second()
-
-    def _second(self) -> None:
-        for number, node in enumerate(self.haproxy.nodes):
-            for backend, server in node.configured():
-                server.is_alive = self._is_alive(server.address)
-                if self.users.rate:
-                    self._serve(number, backend.name)
-
-    def _is_alive(self, address: str) -> bool:
-        version = self.version_at(address.partition(":")[0])
-        return version is not None and not self.versions.get(version, Application()).is_ill
-
-    def _serve(self, number: int, backend: str) -> None:
-        """Spread one second's requests by weight over the servers that HAProxy would use."""
-        node = self.haproxy.nodes[number]
-        addresses = {each.name: each.address for found, each in node.configured() if found.name == backend}
-        shares = {
-            name: server.share
-            for (found, name), server in node.state.items()
-            if found == backend and server.takes_traffic
-        }
-        whole = sum(shares.values())
-        if not whole:
-            self.users.lost += self.users.rate
-            return
-        for name, share in shares.items():
-            requests = self.users.rate * share // whole
-            version = self.version_at(addresses[name].partition(":")[0])
-            application = self.versions.get(version or "", Application())
-            failed = requests if version is None else round(requests * application.error_rate)
-            self.users.served[version or "nobody"] += requests
-            self.users.failed[version or "nobody"] += failed
-            self.haproxy.serve(name, requests, number=number, errors_5xx=failed)
+            self.crowd.second()
 
 
-def an_edge() -> FakeHaproxy:
+def an_edge(nodes: int = 1) -> FakeHaproxy:
     """Return the balancer of the first service; nothing serves behind it yet."""
     servers = [
         FakeServer("blue", "10.0.20.10:3000", is_alive=False),
         FakeServer("green", "10.0.20.110:3001", is_alive=False),
     ]
-    return FakeHaproxy(FakeBackend("api_backend", servers))
+    return FakeHaproxy(FakeBackend("api_backend", servers), nodes=nodes)
 
 
 class ReleaseMachine(Machine):
     """A machine with a platform that has releases."""
 
     def __init__(self) -> None:
-        self.world = ReleaseWorld(a_world(an_edge()))
-        for number in range(3):
-            for version in ("1.0.0", "1.1.0", "1.2.0", "1.3.0"):
-                self.world.cluster.add_template("local", f"{service_name(number)}_{version}_amd64.tar.zst")
+        self.world = ReleaseWorld.of()
         super().__init__(self.world.reconcilers)
 
     async def beside(self) -> None:

@@ -12,9 +12,9 @@ from crds.service import LIVE, Color
 from daemon.store.operations import Operation
 from daemon.store.state import State
 from tests.simulation.crashes import Killer
+from tests.simulation.crowd import Application
 from tests.simulation.release_world import (
     RELEASE,
-    Application,
     ReleaseMachine,
     declared,
     release_spec,

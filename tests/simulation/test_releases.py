@@ -13,9 +13,9 @@ from daemon.store.operations import Apply
 from daemon.store.state import State
 from tests.builders import START
 from tests.simulation.crashes import Killer
+from tests.simulation.crowd import Application
 from tests.simulation.release_world import (
     RELEASE,
-    Application,
     ReleaseMachine,
     declared,
     release_spec,

@@ -76,6 +76,7 @@ class World:
     cluster: PveCluster
     proxmox: SimulatedProxmox
     haproxy: FakeHaproxy
+    clock: VirtualClock = field(default_factory=VirtualClock)
 
     def reconcilers(self) -> Mapping[str, AnyReconciler]:
         """Return what a new process would have."""
@@ -83,7 +84,7 @@ class World:
         return {
             "Container": ContainerReconciler({"pve": ProxmoxContainers(self.proxmox)}),
             "Service": ServiceReconciler(self.haproxy),
-            "TrafficSplit": SplitReconciler(self.haproxy, metrics, VirtualClock().now),
+            "TrafficSplit": SplitReconciler(self.haproxy, metrics, self.clock.now),
         }
 
 
