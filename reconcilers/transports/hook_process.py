@@ -72,13 +72,22 @@ class HookProcess:
     Of the mark there is one only: unlike the machine's boot id it is visible where /proc has pids alone.
     """
 
-    def __init__(self, popen: "subprocess.Popen[bytes]", pipe: int, mark: str) -> None:
+    def __init__(
+        self,
+        popen: "subprocess.Popen[bytes]",
+        pipe: int,
+        mark: str,
+        began: float,
+        monotonic: Callable[[], float],
+    ) -> None:
         self.pid = popen.pid
         self.output = Output()
         self.reference = f"{popen.pid}:{_started(popen.pid)}:{mark}"
         self._popen = popen
         self._pipe = pipe
         self._mark = mark
+        self._monotonic = monotonic
+        self._began = began
         self._handle = os.pidfd_open(popen.pid)
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._lock = threading.Lock()
@@ -89,7 +98,9 @@ class HookProcess:
             self._waiting.register(descriptor, select.POLLIN)
 
     @classmethod
-    def start(cls, command: Command, mark: str, refuse: Refuse) -> "HookProcess":
+    def start(
+        cls, command: Command, mark: str, refuse: Refuse, monotonic: Callable[[], float]
+    ) -> "HookProcess":
         """Start it in a session of its own, without input, its output in one pipe.
 
         Raises PermanentError if its program is not trusted, NotSentError if it was not started, and
@@ -103,6 +114,7 @@ class HookProcess:
                 stack.callback(os.close, end)
                 after_failure.callback(os.close, pipe)
                 os.set_blocking(pipe, False)
+                began = monotonic()
                 popen = subprocess.Popen(
                     command.argv, executable=executable_of(command, program), cwd=command.directory,
                     env={**command.environment, MARK: mark}, stdin=subprocess.DEVNULL, stdout=end, stderr=end,
@@ -111,7 +123,7 @@ class HookProcess:
             except OSError as exc:
                 raise NotSentError(why_not_started(command, program, exc)) from exc
             try:
-                process = cls(popen, pipe, mark)
+                process = cls(popen, pipe, mark, began, monotonic)
             except OSError as exc:  # no descriptor is left to watch it with
                 popen.kill()
                 popen.wait()
@@ -128,11 +140,15 @@ class HookProcess:
                 self._asked = cause
                 os.eventfd_write(self._wake, 1)
 
-    def follow(self, limits: Limits, monotonic: Callable[[], float]) -> Ending:
+    @property
+    def seconds(self) -> float:
+        """How long it has run."""
+        return self._monotonic() - self._began
+
+    def follow(self, limits: Limits) -> Ending:
         """Return once it has ended, well or not, and nothing of it is left."""
-        began = monotonic()
-        cause = self._wait(began, limits, monotonic)
-        seconds = monotonic() - began
+        cause = self._wait(limits)
+        seconds = self.seconds
         if cause is Cause.STUCK:
             self._close()
             return Ending(cause, seconds)
@@ -150,26 +166,27 @@ class HookProcess:
             return Ending(cause, seconds, exit_status=found.si_status, left=len(left))
         return Ending(cause, seconds, signal=found.si_status, left=len(left))
 
-    def _wait(self, began: float, limits: Limits, monotonic: Callable[[], float]) -> Cause:
+    def _wait(self, limits: Limits) -> Cause:
         """Return when the process itself has ended, by itself or by us; who holds its pipe does not count."""
-        cause = self._watch(began + limits.timeout_s, monotonic, limits.output_bytes)
+        cause = self._watch(limits.timeout_s, limits.output_bytes)
         if cause is Cause.EXITED:
             return cause
         if cause is not Cause.FLOODED:
             self._signal(signal.SIGTERM)
-            if self._watch(monotonic() + limits.grace_s, monotonic) is Cause.EXITED:
+            if self._watch(self.seconds + limits.grace_s) is Cause.EXITED:
                 return cause
         self._signal(signal.SIGKILL)
-        is_gone = self._watch(monotonic() + _UNKILLABLE_S, monotonic) is Cause.EXITED
+        is_gone = self._watch(self.seconds + _UNKILLABLE_S) is Cause.EXITED
         return cause if is_gone else Cause.STUCK
 
-    def _watch(self, until: float, monotonic: Callable[[], float], most: int | None = None) -> Cause:
+    def _watch(self, until_s: float, most: int | None = None) -> Cause:
         """Read what it writes until it ends, or until there is a reason to end it.
 
-        Without *most* bytes it is being ended already, and time is the only reason.
+        *until_s* counts from its start. Without *most* bytes it is being ended already, and time is the only
+        reason.
         """
         while True:
-            for descriptor, _ in self._waiting.poll(max(0.0, until - monotonic()) * 1000 + 1):
+            for descriptor, _ in self._waiting.poll(max(0.0, until_s - self.seconds) * 1000 + 1):
                 if descriptor == self._handle:
                     return Cause.EXITED
                 if descriptor == self._wake or not self._read():
@@ -178,7 +195,7 @@ class HookProcess:
                 return self._asked
             if most is not None and self.output.total > most:
                 return Cause.FLOODED
-            if monotonic() >= until:
+            if self.seconds >= until_s:
                 return Cause.TIMED_OUT
 
     def _read(self) -> bool:

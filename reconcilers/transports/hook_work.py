@@ -75,7 +75,7 @@ class HookWork:
             text = f"hook {order.hook.name} was not started: its record cannot be written: {exc.strerror}"
             raise NotSentError(text) from exc
         try:
-            return HookProcess.start(order.command, order.mark, self._refuse)
+            return HookProcess.start(order.command, order.mark, self._refuse, self._clock.monotonic)
         except (NotSentError, PermanentError):
             self._records.forget(order.run_id)
             raise
@@ -86,7 +86,7 @@ class HookWork:
     def follow(self, order: Order, process: HookProcess) -> tuple[HookResult, bool]:
         """Return what became of it once nothing of it is left, and whether that is written down."""
         limits = Limits(order.hook.timeout.total_seconds(), self._grace_s)
-        ending = process.follow(limits, self._clock.monotonic)
+        ending = process.follow(limits)
         result = self._result(order.hook, ending, process)
         record = HookRecord(order.run_id, order.mark, self._clock.now(), result)
         is_kept = self._keep(record, self._hide(process.output.kept()))

@@ -43,7 +43,6 @@ class _Job:
     over: asyncio.Event = field(default_factory=asyncio.Event)
     must_wait: bool = False
     process: HookProcess | None = None
-    began_s: float = 0.0
     asked: Cause | None = None
     """Why it shall end, if that was asked before it began."""
 
@@ -80,7 +79,6 @@ class HookRunner:
         self._home = directory / _HOME
         self._records = HookRecords(directory)
         self._work = HookWork(self._records, clock, refuse=refuse, hide=hide, grace_s=grace_s)
-        self._clock = clock
         self._new_mark = new_mark
         self._metrics = metrics
         self._hide = hide
@@ -186,7 +184,7 @@ class HookRunner:
         if job.process is None:
             turn = f"waits for its turn: {self._at_once} hooks run at once"
             return HookResult(job.hook.name, HookState.RUNNING, turn if job in self._queue else "begins")
-        output, seconds = job.process.output, self._clock.monotonic() - job.began_s
+        output, seconds = job.process.output, job.process.seconds
         return HookResult(
             job.hook.name,
             HookState.RUNNING,
@@ -222,7 +220,7 @@ class HookRunner:
             _tell(loop, self._on_over, job, result, is_kept)
 
     def _on_begun(self, job: _Job, process: HookProcess) -> None:
-        job.process, job.began_s = process, self._clock.monotonic()
+        job.process = process
         log.info("hook.started", run=job.name, hook=job.hook.name, pid=process.pid)
         if job.asked is not None:
             process.end(job.asked)
