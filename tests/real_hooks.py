@@ -26,9 +26,10 @@ from reconcilers.transports.hooks import HookRunner
 ROOT = Path(__file__).parents[1]
 #: Carried by every process of a test's hooks, beside the runner's own mark.
 OURS = "HOOK_OF_TEST"
+RUN = "psa-suite.1.unit"
 
 
-def a_run(run_id: str = "psa-suite.1.unit", hook: str = "unit", /, **facts: object) -> HookRun:
+def a_run(run_id: str = RUN, hook: str = "unit", /, **facts: object) -> HookRun:
     """Return a run of version 1.2.3."""
     values = {"release": "psa-suite", "version": "1.2.3", "attempt": 1, **facts}
     return HookRun(run_id, hook, **values)  # type: ignore[arg-type]  # a test's keywords
@@ -107,6 +108,22 @@ def programs(root: Path) -> Iterator[Programs]:
     finally:
         for pid in found.processes():
             os.kill(pid, signal.SIGKILL)
+
+
+async def begun(folder: Programs) -> HookRunner:
+    runner = folder.runner()
+    await runner.sweep()
+    return runner
+
+
+async def ran(folder: Programs, text: str, *arguments: str, **settings: object) -> HookResult:
+    """Run one hook to its end."""
+    folder.add("unit", text, *arguments, **settings)
+    runner = await begun(folder)
+    await runner.start(a_run(RUN))
+    result = await until_over(runner, RUN)
+    await runner.close()
+    return result
 
 
 class Looks(Protocol):
