@@ -201,6 +201,11 @@ class Stage:
         await self.declare(release_spec(version, services, **fields))
         await self.until(lambda: self.status.attempt is not None and self.attempt.version == version)
 
+    def switch_off(self, color: Color) -> None:
+        """Let a colour's container of the first service stop by itself."""
+        now = self.world.world.clock.now().timestamp()
+        self.world.cluster.stop_by_hand(service_spec().colors[color].ctid, now)
+
     async def lose_file(self, key: Key = RELEASE) -> None:
         """Let a file vanish."""
         await self.commit(Orphan(key, self.world.world.clock.now()))
