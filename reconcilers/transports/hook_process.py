@@ -28,6 +28,8 @@ _CHUNK: Final = 65536
 _MOST_LEFT_IN_PIPE: Final = 2 * 1024 * 1024
 _UNKILLABLE_S: Final = 10.0
 """How long a process may take to die of SIGKILL, before it counts as hanging in the kernel."""
+_LONGEST_WAIT_S: Final = 3600.0
+"""poll counts milliseconds in 32 bits; a time-out may be longer than that."""
 _FIRST_TO_GO: Final = "500"
 """Out of memory, a hook is ended rather than the daemon."""
 
@@ -76,6 +78,7 @@ class HookProcess:
         self,
         popen: "subprocess.Popen[bytes]",
         pipe: int,
+        wake: int,
         mark: str,
         began: float,
         monotonic: Callable[[], float],
@@ -85,11 +88,11 @@ class HookProcess:
         self.reference = f"{popen.pid}:{_started(popen.pid)}:{mark}"
         self._popen = popen
         self._pipe = pipe
+        self._wake = wake
         self._mark = mark
         self._monotonic = monotonic
         self._began = began
         self._handle = os.pidfd_open(popen.pid)
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._lock = threading.Lock()
         self._asked: Cause | None = None
         self._is_over = False
@@ -113,6 +116,8 @@ class HookProcess:
                 pipe, end = os.pipe2(os.O_CLOEXEC)
                 stack.callback(os.close, end)
                 after_failure.callback(os.close, pipe)
+                wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+                after_failure.callback(os.close, wake)
                 os.set_blocking(pipe, False)
                 began = monotonic()
                 popen = subprocess.Popen(
@@ -123,7 +128,7 @@ class HookProcess:
             except OSError as exc:
                 raise NotSentError(why_not_started(command, program, exc)) from exc
             try:
-                process = cls(popen, pipe, mark, began, monotonic)
+                process = cls(popen, pipe, wake, mark, began, monotonic)
             except OSError as exc:  # no descriptor is left to watch it with
                 popen.kill()
                 popen.wait()
@@ -186,7 +191,8 @@ class HookProcess:
         reason.
         """
         while True:
-            for descriptor, _ in self._waiting.poll(max(0.0, until_s - self.seconds) * 1000 + 1):
+            left_s = min(max(0.0, until_s - self.seconds), _LONGEST_WAIT_S)
+            for descriptor, _ in self._waiting.poll(left_s * 1000 + 1):
                 if descriptor == self._handle:
                     return Cause.EXITED
                 if descriptor == self._wake or not self._read():

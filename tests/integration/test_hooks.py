@@ -42,6 +42,12 @@ async def test_a_hook_that_ignores_sigterm_is_killed_after_the_grace(folder: Pro
     assert 0.6 <= result.seconds < 4
 
 
+async def test_a_time_out_may_be_longer_than_the_kernel_waits(folder: Programs) -> None:
+    result = await ran(folder, "exit 0", timeout=timedelta(days=90))
+
+    assert result.state is HookState.PASSED
+
+
 async def test_all_of_a_hook_s_processes_are_asked_to_end(folder: Programs) -> None:
     child = "bash -c 'trap \"echo child ends; exit\" TERM; while :; do sleep 0.02; done' &"
     result = await ran(folder, f"{child} trap '' TERM; while :; do sleep 0.05; done", timeout=SOON)
