@@ -40,6 +40,8 @@ PATTERNS: Final[Mapping[str, str]] = MappingProxyType({
     r"^[a-z0-9_][a-z0-9_.+-]{0,60}$": "small letters, digits and _ . + -, 61 at most",
     r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$": "a domain such as psa.local",
     r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,62}$": "a version such as 1.4.0: letters, digits and . + _ -, 63 at most",
+    r"^psa-r-[0-9a-f]{12}$": "a stamp such as psa-r-0123456789ab",
+    r"^[a-z0-9][a-z0-9.-]{0,79}$": "small letters, digits and . -, 80 at most",
     r"^/[\x21-\x7e]*$": "a path that begins with /, such as /health, without spaces",
 })  # fmt: skip
 
