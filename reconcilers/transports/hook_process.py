@@ -77,6 +77,7 @@ class HookProcess:
     def __init__(
         self,
         popen: "subprocess.Popen[bytes]",
+        *,
         pipe: int,
         wake: int,
         mark: str,
@@ -128,7 +129,7 @@ class HookProcess:
             except OSError as exc:
                 raise NotSentError(why_not_started(command, program, exc)) from exc
             try:
-                process = cls(popen, pipe, wake, mark, began, monotonic)
+                process = cls(popen, pipe=pipe, wake=wake, mark=mark, began=began, monotonic=monotonic)
             except OSError as exc:  # no descriptor is left to watch it with
                 popen.kill()
                 popen.wait()
