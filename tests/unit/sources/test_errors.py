@@ -184,7 +184,7 @@ web.yaml:2:7: error: kind: a TrafficSplit cannot be declared in a file
   2 | kind: TrafficSplit
     |       ^^^^^^^^^^^^
     = it is made by the object that owns it; files declare: Container,
-      LoadBalancer, Service
+      LoadBalancer, Release, Service
 """,
     ),
     "other program's file": (
