@@ -55,7 +55,7 @@ docs: setup ## Write docs/reference from the models
 	@$(BIN)/python tools/reference.py
 	@$(BIN)/python tools/phases.py
 
-bench: ## Measure the figures of the design as ratios to this machine's own floor
+bench: ## Measure the figures of the design beside this machine's own floor: let nothing else run, 4 minutes
 	@tools/setup wrk=wrk
 	@$(BIN)/python -m tests.bench $(ARGS)
 
