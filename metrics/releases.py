@@ -5,6 +5,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+#: The parts that the two versions of a service play in a release.
+ROLES: Final = ("candidate", "stable")
 _DURATIONS_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -28,7 +30,12 @@ class ReleaseMetrics:
         self._ratio = gauge(
             "error_ratio", "Part of the requests that failed since the split, by role", *roles
         )
-        self._requests = gauge("requests", "Requests since the split", *roles)
+        self._requests = Counter(
+            "psa_release_requests", "Requests, by role", ["release", *roles], registry=registry
+        )
+        self._errors = Counter(
+            "psa_release_errors", "Requests that failed, by role", ["release", *roles], registry=registry
+        )
         self._rollbacks = Counter(
             "psa_rollbacks", "Attempts that were rolled back", ["release", "trigger"], registry=registry
         )
@@ -40,6 +47,7 @@ class ReleaseMetrics:
             registry=registry,
         )
         self._releases: dict[str, set[str]] = {}
+        self._last: dict[tuple[str, str, str], tuple[int, int]] = {}
 
     def state(self, release: str, phase: str | None, *, held: bool, quarantined: int, limit: float) -> None:
         """Set where a release is; *phase* is None before its first attempt, *limit* a share of 1."""
@@ -53,18 +61,28 @@ class ReleaseMetrics:
         self._quarantined.labels(release).set(quarantined)
         self._limit.labels(release).set(limit)
 
-    def ratios(self, release: str, entries: Mapping[str, Mapping[str, tuple[int, int]]]) -> None:
-        """Set requests and errors of each role by entry; entries that are not there lose their series."""
+    def totals(self, release: str, entries: Mapping[str, Mapping[str, tuple[int, int]]]) -> None:
+        """Take requests and errors since the split of each role by entry; entries that go lose their series.
+
+        Fewer than before are another attempt's, which count on.
+        """
         known = self._releases.setdefault(release, set())
         for gone in known - set(entries):
-            for role in ("candidate", "stable"):
-                self._ratio.remove(release, gone, role)
-                self._requests.remove(release, gone, role)
+            for role in ROLES:
+                for family in (self._ratio, self._requests, self._errors):
+                    family.remove(release, gone, role)
+                self._last.pop((release, gone, role), None)
         self._releases[release] = set(entries)
         for service, roles in entries.items():
             for role, (requests, errors) in roles.items():
-                self._requests.labels(release, service, role).set(requests)
-                self._ratio.labels(release, service, role).set(errors / requests if requests else 0.0)
+                where = (release, service, role)
+                before = self._last.get(where, (0, 0))
+                if requests < before[0] or errors < before[1]:
+                    before = (0, 0)
+                self._requests.labels(*where).inc(requests - before[0])
+                self._errors.labels(*where).inc(errors - before[1])
+                self._ratio.labels(*where).set(errors / requests if requests else 0.0)
+                self._last[where] = (requests, errors)
 
     def rolled_back(self, release: str, trigger: str, seconds: float) -> None:
         """Count a rollback and how long it took."""
@@ -74,7 +92,7 @@ class ReleaseMetrics:
     def keep_only(self, releases: Collection[str]) -> None:
         """Remove the series of all other releases."""
         for release in [known for known in self._releases if known not in releases]:
-            self.ratios(release, {})
+            self.totals(release, {})
             del self._releases[release]
             for each in self._phases:
                 self._phase.remove(release, each)

@@ -70,7 +70,7 @@ class ReleaseReconciler:
         )
         shown = resource.memo.shown if isinstance(resource.memo, ReleaseMemo) else {}
         is_live = attempt is not None and attempt.phase not in ENDED
-        self._metrics.ratios(
+        self._metrics.totals(
             name,
             {
                 service: {
