@@ -23,6 +23,7 @@ from daemon.cli.spans import age, lasting
 def status(form: str | None) -> None:
     """Show the daemon's mode, directory and endpoints, how many objects are ready, and what releases do."""
     here = session()
+    here.source()
     raw = here.client.get("status")
     if form is not None:
         click.echo(document(raw, form))
