@@ -115,7 +115,14 @@ def _progress(turn: Turn, seen: SeenMember, member: Member) -> tuple[str | None,
         return None, f"{seen.name}-{member.candidate.value} is asked for"
     stalled, ready = child.condition(ConditionType.STALLED), child.condition(ConditionType.READY)
     is_current = child.observed_generation == child.generation
-    if is_current and stalled is not None and stalled.status is Truth.TRUE:
+    if (
+        stalled is not None
+        and stalled.status is Truth.TRUE
+        and (
+            # Who may not even look never sees the new generation.
+            is_current or stalled.since >= turn.attempt.entered_at
+        )
+    ):
         return f"{child.key}: {stalled.message or stalled.reason}", None
     if child.is_ready() and child.annotations.get(VERSION) == turn.attempt.version:
         return None, None

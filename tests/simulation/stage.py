@@ -289,6 +289,7 @@ async def a_stage(
         world.users.rate, world.users.lost = rate, 0
         world.users.served.clear()
         stage.haproxy.blackouts.clear()
+        stage.shares.clear()
         try:
             yield stage
         finally:
