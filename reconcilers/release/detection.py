@@ -29,6 +29,9 @@ _STABLE_BAD: Final = 0.01
 _STABLE_BAD_ERRORS: Final = 2
 #: A common cause has become the candidate's alone at this evidence: 1 % in 1 000 ticks.
 _APART: Final = 1e5
+#: An alarm that stands needs this part of the evidence.
+_STANDING: Final = 0.1
+#: A common cause is over after so many times what it took to be seen without it, within these bounds.
 _PATIENCE_S: Final = (30.0, 600.0)
 _PATIENCE_FACTOR: Final = 3.0
 #: So many errors of one tick count in full; of more, this part of its requests (or ten times the limit).
@@ -38,8 +41,9 @@ _TICK_SHARE_MAX: Final = 0.5
 #: A tick with so many errors, being this part of its requests, is no burst of one client's.
 _SUDDEN_ERRORS: Final = 20
 _SUDDEN_SHARE: Final = 0.2
-#: Ticks with errors that stable must have had before its dispersion says anything; it is trusted half then.
+#: Ticks with errors that stable must have had before its dispersion says anything, and what is doubted of it.
 _BURSTS: Final = 10
+_DOUBT: Final = 5
 _DISPERSION_MAX: Final = 10.0
 
 
@@ -126,12 +130,12 @@ def factor(dispersion: Dispersion) -> float:
     """Return φ ≥ 1, the variance of stable's errors a tick over their mean.
 
     The variance is that of neighbouring ticks, so that a fault that begins at stable does not count as one.
-    Few bursts say little: below ten nothing, at ten half.
+    Few bursts say little: below ten nothing, at ten two thirds.
     """
     if dispersion.bursts < _BURSTS:
         return 1.0
     seen = dispersion.squares / (2 * dispersion.errors) - 1
-    return min(_DISPERSION_MAX, 1 + max(0.0, seen) * dispersion.bursts / (dispersion.bursts + _BURSTS))
+    return min(_DISPERSION_MAX, 1 + max(0.0, seen) * dispersion.bursts / (dispersion.bursts + _DOUBT))
 
 
 def dispersed(dispersion: Dispersion, errors: int) -> Dispersion:
@@ -246,8 +250,11 @@ def _judged(detector: Detector, trial: Trial, now: datetime, elapsed_s: float, s
 
 
 def _is_too_much(detector: Detector, trial: Trial) -> bool:
-    """Whether the evidence suffices for an alarm now; it may cease to, when a burst is over."""
-    sums = detector.sums
+    """Whether the evidence suffices for an alarm now; it may cease to, when a burst is over.
+
+    An alarm that stands needs a tenth of it, so that it does not come and go with every error.
+    """
+    sums, part = detector.sums, 1.0 if detector.alarm is None else _STANDING
     match trial.method:
         case Method.OFF:
             return False
@@ -257,11 +264,12 @@ def _is_too_much(detector: Detector, trial: Trial) -> bool:
         case Method.SEQUENTIAL:
             if detector.bad_ticks < trial.bad_ticks:
                 return False
-            return mean(detector.late) >= trial.needed_late or _is_too_much_since_split(sums, trial)
+            late = mean(detector.late) >= trial.needed_late * part
+            return late or _is_too_much_since_split(sums, trial, part)
 
 
-def _is_too_much_since_split(sums: Sums, trial: Trial) -> bool:
-    needed = math.log(trial.needed)
+def _is_too_much_since_split(sums: Sums, trial: Trial, part: float) -> bool:
+    needed = math.log(trial.needed * part)
     if likeliest(trial.grid, sums.errors, sums.clean) < needed:
         return False
     return log_mixture(trial.grid, sums.errors, sums.clean) >= needed

@@ -41,8 +41,8 @@ def test_errors_at_the_limit_raise_no_alarm(entry: Entry) -> None:
 def test_three_errors_within_49_requests_since_the_split_suffice(
     entry: Entry, *, requests: int, alarms: bool
 ) -> None:
-    entry.ticks(2, 1, 1)
-    entry.tick(requests - 2, 1, 0)
+    entry.ticks(2, 20, 1)
+    entry.tick(requests - 40, 1, 0)
 
     assert (entry.evidence.failing.alarm is not None) is alarms
 
@@ -267,6 +267,14 @@ class TestBursts:
 
         assert cause(entry.ticks(5, 50, 0, 50, 0)) is None
 
+    def test_an_alarm_that_stands_does_not_go_with_the_next_few_requests(self, entry: Entry) -> None:
+        entry.ticks(60, 1, 0, 1, 0)
+        while cause(entry.evidence) is None:
+            entry.ticks(2, 1, 0, 1, 0)
+            entry.tick(1, 1, 1, 0)
+
+        assert cause(entry.ticks(3, 1, 0, 1, 0)) is Cause.UNDECIDED
+
     def test_an_uneven_stable_makes_the_same_errors_weaker(self) -> None:
         uneven = Dispersion(errors=500, squares=9000, bursts=100)
         even = Entry().began()
@@ -305,7 +313,7 @@ class TestDispersion:
     def test_bursts_of_five_are_believed_more_the_more_there_are(self) -> None:
         found = [factor(self.learned(*[0, 5, 0] * count)) for count in (10, 30, 90, 1000)]
 
-        assert found == pytest.approx([1 + 4 / 2, 1 + 4 * 0.75, 1 + 4 * 0.9, 4.96], rel=0.01)
+        assert found == pytest.approx([1 + 4 * 10 / 15, 1 + 4 * 30 / 35, 1 + 4 * 90 / 95, 4.98], rel=0.01)
 
     def test_it_has_an_end(self) -> None:
         assert factor(self.learned(*[0, 900, 0] * 1000)) == 10
@@ -321,7 +329,7 @@ class TestDispersion:
             entry.ticks(9, 10, 0, 10, 0)
             entry.tick(10, 0, 10, 5)
 
-        assert factor(entry.evidence.failing.dispersion) == pytest.approx(1 + 4 * 2 / 3, rel=0.05)
+        assert factor(entry.evidence.failing.dispersion) == pytest.approx(1 + 4 * 20 / 25, rel=0.05)
 
 
 class TestMethods:
