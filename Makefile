@@ -27,7 +27,7 @@ lab: ## As demo, and leave it running, with hints how to go on
 	@$(MAKE) --no-print-directory demo KEEP=1
 
 test: ## All tests but the slow ones (under 10 minutes on 2 cores); ARGS goes to pytest
-	@tools/setup systemd=systemd-analyze wrk=wrk
+	@tools/setup systemd=systemd-analyze wrk=wrk prometheus=promtool prometheus-alertmanager=amtool
 	@$(PYTEST) -m "not slow"
 
 test-slow: setup ## The tests that `make test` leaves out
