@@ -79,3 +79,15 @@ def test_the_page_of_phases_is_what_the_table_says() -> None:
     )
 
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_the_dashboards_are_what_the_panels_say() -> None:
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "tools/dashboards.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
