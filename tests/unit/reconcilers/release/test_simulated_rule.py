@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.sim_rule.__main__ import run
+from tests.sim_rule.__main__ import cost, run
 from tests.sim_rule.cells import Cell, Summary, Verdict, all_cells, summed, upper_bound
 from tests.sim_rule.world import Outcome, Scenario, play
 
@@ -36,6 +36,12 @@ def test_no_line_is_wider_than_a_terminal_and_no_name_stands_twice() -> None:
     for cell in cells:
         text, _ = cell.check(summed(cell.scenario, [Outcome(599, 300, 250)] * 20_000))
         assert len(f"{cell.name:22} {text}  FAIL") <= 80
+
+
+def test_a_tick_costs_less_than_a_tenth_of_a_millisecond() -> None:
+    line, is_well = cost()
+
+    assert is_well, line
 
 
 def test_the_same_seed_is_the_same_story() -> None:

@@ -342,6 +342,17 @@ class TestNotWorking:
         assert entry.look(None).down_s == 1
 
 
+def test_evidence_of_a_pair_stays_small() -> None:
+    """It is written each second of a watch."""
+    entry = Entry(others=(FakeNode(socket="unix:///run/haproxy/2.sock"),)).began()
+    for second in range(400):
+        entry.tick(137, int(second % 7 == 0), 131, int(second % 11 == 0))
+    entry.ticks(20, 137, 9, 131, 8)
+
+    assert entry.evidence.failing.alarm is not None
+    assert len(entry.evidence.model_dump_json(by_alias=True)) <= 2000
+
+
 def test_a_clock_that_jumps_changes_neither_what_is_watched_nor_what_must_last() -> None:
     entry = Entry().began()
     entry.probes["is_running"] = False
