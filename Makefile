@@ -55,6 +55,7 @@ docs: setup ## Write docs/reference from the models
 	@$(BIN)/python tools/reference.py
 	@$(BIN)/python tools/phases.py
 	@$(BIN)/python tools/dashboards.py
+	@$(BIN)/python tools/exported.py
 
 bench: ## Measure the figures of the design beside this machine's own floor: let nothing else run, 4 minutes
 	@tools/setup wrk=wrk

@@ -19,7 +19,7 @@ from daemon.settings import Settings
 ROOT: Final = Path(__file__).parents[1]
 TARGET: Final = ROOT / "docs/reference"
 #: Pages of the same folder that are made elsewhere.
-OTHERS: Final = frozenset({"release-phases.md"})
+OTHERS: Final = frozenset({"metrics.md", "release-phases.md"})
 SCALARS: Final = {"boolean": "`true` or `false`", "integer": "whole number", "number": "number"}
 HEAD: Final = "<!-- Written by `make docs` from the models. Changes here are lost. -->\n\n"
 
@@ -282,7 +282,8 @@ def pages() -> dict[str, str]:
         "Kinds:",
         "\n".join(f"- [{kind}]({slug(kind)}.md): {spec.__doc__}" for kind, spec in KINDS.items()),
         "For all kinds: [common fields](common.md), [conditions](conditions.md).\n"
-        "For the daemon: [settings](settings.md). For releases: [phases](release-phases.md).",
+        "For the daemon: [settings](settings.md). For releases: [phases](release-phases.md). "
+        "For Prometheus: [metrics](metrics.md).",
     )
     return found
 

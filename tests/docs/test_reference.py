@@ -69,21 +69,10 @@ def test_a_misspelled_setting_is_refused(example: Path) -> None:
         load_settings(example, {}, {})
 
 
-def test_the_page_of_phases_is_what_the_table_says() -> None:
+@pytest.mark.parametrize("tool", ["phases", "exported", "dashboards"])
+def test_what_is_generated_is_up_to_date(tool: str) -> None:
     result = subprocess.run(
-        [sys.executable, str(ROOT / "tools/phases.py"), "--check"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-    )
-
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
-
-
-def test_the_dashboards_are_what_the_panels_say() -> None:
-    result = subprocess.run(
-        [sys.executable, str(ROOT / "tools/dashboards.py"), "--check"],
+        [sys.executable, str(ROOT / f"tools/{tool}.py"), "--check"],
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,85 @@
+"""Writes docs/reference/metrics.md from the classes that export them. `--check` only compares."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
+
+from metrics.backends import BackendMetrics
+from metrics.engine import EngineMetrics
+from metrics.hooks import HookMetrics
+from metrics.releases import ReleaseMetrics
+from metrics.traffic import TrafficMetrics
+
+TARGET: Final = Path(__file__).parents[1] / "docs/reference/metrics.md"
+HEAD: Final = """<!-- Written by `make docs` from metrics/. Changes here are lost. -->
+
+# Metrics
+
+What `/metrics` exports: base units, `_total` on counters, one series a state with 0 or 1.
+A series goes with the object that it is about. Alerts and recording rules are in
+[metrics/rules](../../metrics/rules), dashboards in [metrics/dashboards](../../metrics/dashboards).
+"""
+
+
+def registries() -> Iterator[tuple[str, CollectorRegistry]]:
+    """Yield what each subject exports."""
+    registry = CollectorRegistry()
+    EngineMetrics(registry, version="0", kinds=(), systems={})
+    yield "The daemon and its objects", registry
+    registry = CollectorRegistry()
+    BackendMetrics(registry)
+    yield "Backends: error rate and response time, at all times", registry
+    registry = CollectorRegistry()
+    TrafficMetrics(registry)
+    yield "Traffic: who gets it", registry
+    registry = CollectorRegistry()
+    ReleaseMetrics(registry, phases=(), triggers=())
+    yield "Releases", registry
+    registry = CollectorRegistry()
+    HookMetrics(registry, ())
+    yield "Hooks", registry
+
+
+def rows(registry: CollectorRegistry) -> Iterator[str]:
+    """Yield a table row for each family, by name."""
+    collectors: list[Collector] = list(registry._collector_to_names)  # noqa: SLF001 - labels are nowhere else
+    labels = {
+        family.name: getattr(collector, "_labelnames", ())
+        for collector in collectors
+        for family in collector.collect()
+    }
+    yield "| name | type | labels | meaning |"
+    yield "|---|---|---|---|"
+    for family in sorted(registry.collect(), key=lambda each: each.name):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        shown = " ".join(f"`{label}`" for label in labels[family.name])
+        yield f"| `{name}` | {family.type} | {shown} | {family.documentation} |"
+
+
+def page() -> str:
+    """Return the whole page."""
+    parts = [HEAD]
+    for title, registry in registries():
+        parts += [f"## {title}\n", "\n".join(rows(registry)), ""]
+    return "\n".join(parts)
+
+
+def main() -> None:
+    """Write the page, or compare; exit 1 where it differs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    if parser.parse_args().check:
+        if not TARGET.exists() or TARGET.read_text() != page():
+            sys.exit(f"{TARGET} is not what metrics/ exports: make docs")
+        return
+    TARGET.write_text(page())
+    print(TARGET.relative_to(TARGET.parents[2]))
+
+
+if __name__ == "__main__":
+    main()
