@@ -12,7 +12,9 @@ from typing import Final
 _PROC: Final = Path("/proc")
 _ROUNDS: Final = 50
 """How often is looked again for what was begun in the meantime."""
-_ROUNDS_IN_DOUBT: Final = 5
+_QUIET_ROUNDS: Final = 2
+"""One look may miss who was begun behind its back by somebody who ended just then."""
+_QUIET_ROUNDS_IN_DOUBT: Final = 5
 _PAUSE_MS: Final = 5
 _GONE_MS: Final = 200
 _KERNEL_THREAD: Final = 0x00200000
@@ -36,14 +38,14 @@ def end_marked(variable: str, marks: Collection[str]) -> frozenset[int]:
     """Kill all of them, and what they begin meanwhile; return their pids."""
     wanted = _wanted(variable, marks)
     ended: set[int] = set()
-    doubts = 0
+    quiet = 0
     for _ in range(_ROUNDS):
         found, is_sure = _look(wanted)
         ended |= {pid for pid in found if _kill(pid, wanted)}
-        doubts = 0 if found else doubts + 1
-        if not found and (is_sure or doubts >= _ROUNDS_IN_DOUBT):
+        quiet = 0 if found else quiet + 1
+        if quiet >= (_QUIET_ROUNDS if is_sure else _QUIET_ROUNDS_IN_DOUBT):
             break
-        if not found:
+        if quiet:
             select.poll().poll(_PAUSE_MS)
     return frozenset(ended)
 
@@ -63,16 +65,18 @@ def _look(wanted: frozenset[bytes]) -> tuple[frozenset[int], bool]:
 def _carries(pid: int, wanted: frozenset[bytes]) -> _Carries:
     try:
         environment = (_PROC / str(pid) / "environ").read_bytes()
-        if environment:
-            return _Carries.NO if wanted.isdisjoint(environment.split(b"\0")) else _Carries.YES
-        after_command = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except PermissionError:
         return _Carries.NO
+    except OSError:  # it has ended, or is a thread of the kernel's
+        environment = b""
+    if environment:
+        return _Carries.NO if wanted.isdisjoint(environment.split(b"\0")) else _Carries.YES
+    try:
+        after_command = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return _Carries.IN_DOUBT
-    is_dead = after_command[_STATE] in {"Z", "X"}
-    is_ours = not is_dead and not int(after_command[_FLAGS]) & _KERNEL_THREAD
-    return _Carries.IN_DOUBT if is_ours else _Carries.NO
+    is_settled = after_command[_STATE] in {"Z", "X"} or int(after_command[_FLAGS]) & _KERNEL_THREAD
+    return _Carries.NO if is_settled else _Carries.IN_DOUBT
 
 
 def _kill(pid: int, wanted: frozenset[bytes]) -> bool:
