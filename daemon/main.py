@@ -22,6 +22,7 @@ from daemon.engine.feed import Feed
 from daemon.engine.passes import AnyReconciler
 from daemon.heartbeat import Heartbeat
 from daemon.logs import blotted, set_up_logs
+from daemon.notices import Notices
 from daemon.notify import Notifier
 from daemon.ports import Clock, Random, SystemClock, SystemRandom
 from daemon.programs import refuse_program
@@ -61,6 +62,7 @@ from reconcilers.transports.haproxy import HaproxyTransport
 from reconcilers.transports.haproxy_endpoints import HaproxyEndpoints
 from reconcilers.transports.hooks import HookRunner
 from reconcilers.transports.http_probe import HttpProbe
+from reconcilers.transports.notice_webhook import NoticeWebhook
 from reconcilers.transports.proxmox import ProxmoxTransport
 
 log = structlog.stdlib.get_logger()
@@ -184,6 +186,7 @@ class Daemon:
     api: Api
     metrics: EngineMetrics
     notifier: Notifier
+    notices: Notices
 
 
 def build_daemon(
@@ -207,7 +210,16 @@ def build_daemon(
     wishes = Wishes(store, controller, clock)
     unready = "the directory is not read yet"
     api = Api(console, wishes, store, registry, lambda: None if console.is_ready else unready)
-    return Daemon(clock, controller, source, feed, heartbeat, api, metrics, notifier)
+    url = settings.notify.webhook
+    notices = Notices(
+        store,
+        clock,
+        random,
+        webhook=NoticeWebhook(url) if url is not None else None,
+        hooks=transports.hooks,
+        hook=settings.notify.hook,
+    )
+    return Daemon(clock, controller, source, feed, heartbeat, api, metrics, notifier, notices)
 
 
 async def serve(settings: Settings, flags: Mapping[str, str], config: Path) -> None:
@@ -240,6 +252,7 @@ async def _work(daemon: Daemon, stop: asyncio.Event) -> None:
             group.create_task(daemon.controller.watch_staleness()),
             group.create_task(daemon.heartbeat.beat()),
             group.create_task(_say_ready(daemon)),
+            group.create_task(daemon.notices.run()),
         ]
         running = group.create_task(daemon.controller.run())
         await stop.wait()

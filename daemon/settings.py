@@ -173,6 +173,15 @@ class LogSettings(Model):
     """The lowest level that is written."""
 
 
+class NotifySettings(Model):
+    """Who is told of rollbacks, holds and missing evidence, beside Alertmanager."""
+
+    webhook: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]{1,500}$")] | None = None
+    """URL that gets a JSON object for each notice; no log line shows it."""
+    hook: HookName | None = None
+    """One of the hooks, which gets the text as PSA_MESSAGE."""
+
+
 class Settings(Model):
     """All settings. Flags win over PSA_* variables, those over the file, the file over the defaults."""
 
@@ -186,6 +195,7 @@ class Settings(Model):
     """Outside systems that specs may select, by name."""
     hooks: dict[HookName, HookSettings] = Field(default_factory=dict)
     """Programs that releases may select, by name."""
+    notify: NotifySettings = NotifySettings()
     log: LogSettings = LogSettings()
 
 
@@ -221,7 +231,7 @@ def load_settings(path: Path, flags: Mapping[str, str], environ: Mapping[str, st
         settings = Settings.model_validate_json(layers.json(), strict=True, by_alias=True, by_name=False)
     except ValidationError as exc:
         raise _refused(layers.complain(exc.errors(include_url=False), _SHAPE)) from None
-    wrong = [*_token_complaints(settings), *_program_complaints(settings)]
+    wrong = [*_token_complaints(settings), *_program_complaints(settings), *_notify_complaints(settings)]
     problems = [layers.problem(complaint) for complaint in wrong]
     if problems:
         raise _refused(problems)
@@ -258,6 +268,17 @@ def _program_complaints(settings: Settings) -> list[Complaint]:
         for name, refusal in refusals.items()
         if refusal is not None
     ]
+
+
+def _notify_complaints(settings: Settings) -> list[Complaint]:
+    """Complain of a hook that is none. From then on no log line shows the webhook: it may hold a secret."""
+    if settings.notify.webhook is not None:
+        hide(settings.notify.webhook)
+    name = settings.notify.hook
+    if name is None or name in settings.hooks:
+        return []
+    known = ", ".join(sorted(settings.hooks)) or "none"
+    return [Complaint(("notify", "hook"), f"notify.hook: there is no hook {name}", (f"hooks: {known}",))]
 
 
 def _refused(problems: Sequence[Problem]) -> SettingsError:

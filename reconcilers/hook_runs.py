@@ -48,6 +48,8 @@ class HookRun:
     color: str | None = None
     address: str | None = None
     port: int | None = None
+    notice: str = ""
+    """What a person shall be told, as PSA_MESSAGE; never an argument, for it is free text."""
 
     def facts(self) -> dict[str, str]:
         """Return what it is told; facts that it has not are left out."""

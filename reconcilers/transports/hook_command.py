@@ -54,6 +54,8 @@ def command_of(hook: Hook, run: HookRun, home: Path) -> Command:
         if name != "url" and not _FACT.fullmatch(value):
             raise PermanentError(f"hook {hook.name}: {name} cannot be {value!r}", reason="HookRunInvalid")
     told = {f"PSA_{name.upper()}": value for name, value in facts.items()}
+    if run.notice:
+        told["PSA_MESSAGE"] = "".join(each for each in run.notice if each.isprintable() or each == "\n")
     usual = {"PATH": _PATH, "HOME": str(home), "LANG": "C.UTF-8", "TMPDIR": "/tmp"}  # noqa: S108 - a hook's own
     argv = tuple(_filled(hook, argument, facts) for argument in hook.argv)
     return Command(argv, {**usual, **hook.environment, **told}, hook.directory)

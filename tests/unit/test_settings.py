@@ -131,7 +131,7 @@ config.yaml:1:1: error: there is no field "moed"
   1 | moed: Enforce
     | ^^^^
     = did you mean "mode"?
-    = allowed: api, endpoints, hooks, log, mode, source, state""",
+    = allowed: api, endpoints, hooks, log, mode, notify, source, state""",
         ),
         (
             "mode: enforce\n",
@@ -266,3 +266,10 @@ def _patterns(schema: object) -> set[str]:
         own |= set(schema.get("patternProperties", {}))
         return own.union(*(_patterns(inner) for inner in schema.values()))
     return set().union(*(_patterns(inner) for inner in schema)) if isinstance(schema, list) else set()
+
+
+def test_a_notice_goes_to_a_hook_that_there_is(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("notify: {hook: page}\n")
+    with pytest.raises(SettingsError, match=r"config.yaml:1:16: error: notify.hook: there is no hook page"):
+        load_settings(path, {}, {})
