@@ -124,6 +124,17 @@ def test_errors_that_come_in_bursts_need_to_be_more() -> None:
     assert classify(tally, LIMIT, 3.0) is Cause.UNDECIDED
 
 
+def test_the_evidence_shown_is_the_one_that_is_nearer_to_its_alarm() -> None:
+    trial = error_trial(Rule())
+    late, split = Entry().began(), Entry().began()
+    late.ticks(600, 100, 0, 100, 0)
+    late.ticks(2, 100, 4, 100, 0)
+    split.ticks(2, 20, 1, 20, 0)
+
+    assert strength(late.evidence.failing, trial).log10_needed == pytest.approx(6.56, abs=0.01)
+    assert strength(split.evidence.failing, trial).log10_needed == pytest.approx(3.3, abs=0.01)
+
+
 def test_undecided_time_adds_up_and_ends_with_the_alarm(entry: Entry) -> None:
     entry.ticks(3, 3, 1, 3, 0)
     entry.ticks(4, 1, 0, 1, 0)
@@ -183,6 +194,14 @@ class TestCommonCause:
 
         assert cause(entry.ticks(12, 10, 1, 10, 0)) is Cause.BOTH
         assert cause(entry.ticks(12, 10, 1, 10, 0)) is Cause.CANDIDATE
+
+    @pytest.mark.parametrize("part", [1, 9])
+    def test_an_uneven_split_does_not_make_it_the_candidates(self, part: int) -> None:
+        entry = Entry(weights=(part * 10, 100 - part * 10)).began()
+        entry.ticks(10, part * 10, part * 2, (10 - part) * 10, (10 - part) * 2)
+        assert cause(entry.evidence) is Cause.BOTH
+
+        assert cause(entry.ticks(300, part * 10, part, (10 - part) * 10, 10 - part)) is Cause.BOTH
 
     def test_it_is_over_when_the_candidate_was_well_for_a_while(self, entry: Entry) -> None:
         entry.ticks(60, 10, 2, 10, 2)
@@ -268,12 +287,15 @@ class TestBursts:
         assert cause(entry.ticks(5, 50, 0, 50, 0)) is None
 
     def test_an_alarm_that_stands_does_not_go_with_the_next_few_requests(self, entry: Entry) -> None:
-        entry.ticks(60, 1, 0, 1, 0)
+        entry.ticks(60, 5, 0, 5, 0)
         while cause(entry.evidence) is None:
-            entry.ticks(2, 1, 0, 1, 0)
-            entry.tick(1, 1, 1, 0)
+            entry.ticks(2, 5, 0, 5, 0)
+            entry.tick(5, 1, 5, 0)
+        entry.ticks(7, 5, 0, 5, 0)
+        evidence = strength(entry.evidence.failing, error_trial(entry.rule))
 
-        assert cause(entry.ticks(3, 1, 0, 1, 0)) is Cause.UNDECIDED
+        assert evidence.log10_needed - 1 < evidence.log10_evidence < evidence.log10_needed
+        assert cause(entry.evidence) is Cause.UNDECIDED
 
     def test_an_uneven_stable_makes_the_same_errors_weaker(self) -> None:
         uneven = Dispersion(errors=500, squares=9000, bursts=100)

@@ -182,6 +182,19 @@ def test_the_next_release_knows_how_unevenly_errors_come_to_its_stable(
     assert heir.model_copy(update={"failing": Evidence().failing, "slow": ()}) == Evidence()
 
 
+def test_an_heir_counts_its_onsets_from_its_own_beginning() -> None:
+    rule = Rule(slow_limits=(SlowLimit(0.95, 200),))
+    old = Entry(rule=rule).began()
+    old.tick(slowness=(Slowness(100, 5, 100, 2),))
+    entry = Entry(rule=rule, evidence=afresh(old.evidence, promoted=True)).began()
+    for _ in range(10):
+        entry.tick(slowness=(Slowness(10, 9, 10, 0),))
+
+    alarm = entry.evidence.slow[0].alarm
+    assert alarm is not None
+    assert alarm.onset_at == START
+
+
 class TestHanging:
     @pytest.mark.parametrize(("per_s", "at_last"), [(10, 5), (100, 5), (2, 9)])
     def test_requests_that_get_no_answer_are_noticed(self, per_s: int, at_last: int) -> None:
@@ -281,6 +294,14 @@ class TestHanging:
             entry.tick(50, 0, 0, 0)
 
         assert entry.evidence.hang_s == 0
+
+    def test_a_crowd_that_comes_all_at_once_is_no_hang(self) -> None:
+        entry = Entry(weights=(100, 0), in_soak=True).began()
+        entry.node.add("green", sessions=5)
+        entry.ticks(60, 10, 0, 0, 0)
+        entry.node.add("green", sessions=100)
+
+        assert {entry.tick(200, 0, 0, 0).hang_s for _ in range(10)} == {0}
 
     def test_unknown_counts_change_nothing(self) -> None:
         entry = Entry().began()
