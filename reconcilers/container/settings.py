@@ -71,6 +71,11 @@ def recipe_tag(spec: ContainerSpec) -> str:
     return f"{RECIPE_TAG}{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
 
 
+def _unknown_recipe(uid: str) -> str:
+    """Return the stamp of what was adopted where a release wants its candidate: it is not that candidate."""
+    return f"{RECIPE_TAG}{hashlib.sha256(f'adopted {uid}'.encode()).hexdigest()[:12]}"
+
+
 def recipe_of(config: Config) -> str | None:
     """Return the stamp that says what a container was made from, None if it has none."""
     return min((tag for tag in config.tags if tag.startswith(RECIPE_TAG)), default=None)
@@ -232,10 +237,12 @@ def _tags(spec: ContainerSpec, uid: str, config: Config) -> Iterator[Difference]
     seen = config.tags
     recipes = {tag for tag in seen if tag.startswith(RECIPE_TAG)}
     # The recipe of the existing container stays until it is made anew; it says what it was made from.
-    recipe = recipe_tag(spec) if not recipes or recipe_tag(spec) in recipes else min(recipes)
+    is_adopted_now = config is not NO_CONFIG and owner_tag(uid) not in seen
+    made = _unknown_recipe(uid) if is_adopted_now and spec.incarnation is not None else recipe_tag(spec)
+    recipe = made if not recipes or recipe_tag(spec) in recipes else min(recipes)
     asked = seen if spec.tags is None else frozenset(spec.tags)
     wanted = {tag for tag in asked if not is_stamp(tag)} | {OUR_TAG, owner_tag(uid), recipe}
-    if ADOPTED_TAG in seen or (config is not NO_CONFIG and owner_tag(uid) not in seen):
+    if ADOPTED_TAG in seen or is_adopted_now:
         wanted.add(ADOPTED_TAG)
     if wanted != seen:
         old, new = _shown(print_tags(seen)), print_tags(wanted)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from crds.container import ContainerSpec
+from crds.container import ContainerSpec, ContainerStatus
 from crds.meta import Verb
 from crds.release import Check, Member
 from crds.service import Color, ServiceSpec
@@ -117,20 +117,27 @@ def _disk(slots: tuple[_Slot, ...], site: Site) -> Check:
 
 
 def _places(turn: Turn, slots: tuple[_Slot, ...], preflight: Preflight) -> Iterator[Check]:
-    """Look who has the container ids: nobody, or a container of ours that may go."""
-    troubles = []
-    for slot in slots:
-        site = preflight.sites.get(slot.wanted.endpoint, Site())
-        there, ours = site.guests.get(slot.wanted.ctid), slot.seen.containers.get(slot.color)
-        place = f"CT {slot.wanted.ctid} on {slot.wanted.endpoint}"
-        if there is None:
-            continue
-        recipe = getattr(ours.status, "recipe", None) if ours is not None else None
-        if recipe is None:
-            troubles.append(f"{place} is {there}, which is not ours")
-        elif getattr(ours.status if ours else None, "adopted", False) and not turn.spec.replace_adopted:
-            troubles.append(f"{place} ({there}) was adopted, not made by us: replaceAdopted: true lets it go")
+    """Look who has the container ids: nobody, or a container that may go."""
+    found = (_stranger(turn, slot, preflight) for slot in slots)
+    troubles = [trouble for trouble in found if trouble is not None]
     yield Check(name="container ids", passed=not troubles, message="; ".join(troubles) or "free, or ours")
+
+
+def _stranger(turn: Turn, slot: _Slot, preflight: Preflight) -> str | None:
+    """Say whose container has the slot's id, None if it may go."""
+    site = preflight.sites.get(slot.wanted.endpoint, Site())
+    there, ours = site.guests.get(slot.wanted.ctid), slot.seen.containers.get(slot.color)
+    if there is None:
+        return None
+    place = f"CT {slot.wanted.ctid} on {slot.wanted.endpoint}"
+    status = ours.status if ours is not None and isinstance(ours.status, ContainerStatus) else None
+    if status is not None and status.recipe is not None:
+        text = f"{place} ({there}) was adopted, not made by us: replaceAdopted: true lets it go"
+        return text if status.adopted and not turn.spec.replace_adopted else None
+    if turn.spec.replace_adopted and slot.spec.adopt:
+        return None
+    hint = f"adopt: true of {slot.seen.name} and replaceAdopted: true let it go"
+    return f"{place} is {there}, which is not ours: {hint}"
 
 
 def _balancers(slots: tuple[_Slot, ...], preflight: Preflight) -> Iterator[Check]:

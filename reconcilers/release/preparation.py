@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
-from crds.container import ContainerStatus
+from crds.container import ContainerSpec, ContainerStatus
 from crds.meta import ConditionType, Truth
 from crds.release import Attempt, Check, Member, Phase, ReleaseMemo, ReleaseSpec, Trigger
 from crds.service import (
@@ -13,7 +13,7 @@ from crds.service import (
     container_annotations,
     container_key,
 )
-from reconcilers.contract import Amend, Close, Outcome, OutcomeKind, Step, StepClass
+from reconcilers.contract import Amend, Close, Outcome, OutcomeKind, Resource, Step, StepClass
 from reconcilers.hook_runs import HookResult, HookRun, HookState
 from reconcilers.release.checks import environment
 from reconcilers.release.foresight import counted, foreseen
@@ -60,7 +60,11 @@ def deploy(turn: Turn) -> Turn:
         if busy is not None:
             waiting.append(busy)
             continue
-        turn = turn.written(*_candidate(turn, seen, member))
+        asked = tuple(_candidate(turn, seen, member))
+        if asked:
+            turn = turn.written(*asked)
+            waiting.append(f"{seen.name}-{member.candidate.value} is asked for")
+            continue
         stalled, missing = _progress(turn, seen, member)
         if stalled is not None:
             return turn.moved(Happening.FAILED, reason="DeployFailed", message=stalled, trigger=Trigger.CHECK)
@@ -91,10 +95,7 @@ def _candidate(turn: Turn, seen: SeenMember, member: Member) -> Iterator[Amend]:
     if seen.service is None:
         return
     old = seen.containers.get(member.candidate)
-    mark = incarnation(turn)
-    is_ours = old is not None and old.spec.incarnation == mark
-    there = old.status if old is not None and isinstance(old.status, ContainerStatus) else None
-    replace = old.spec.replace if old is not None and is_ours else there.recipe if there is not None else None
+    mark, replace = incarnation(turn), _replaced(turn, old)
     spec = seen.service.spec.container_spec(
         seen.name, member.candidate, turn.attempt.version, incarnation=mark, replace=replace
     )
@@ -106,6 +107,18 @@ def _candidate(turn: Turn, seen: SeenMember, member: Member) -> Iterator[Amend]:
         or (old.spec, dict(old.annotations)) != (spec, annotations)
     ):
         yield Amend(container_key(seen.name, member.candidate), spec, annotations, seen.service.key)
+
+
+def _replaced(turn: Turn, old: Resource[ContainerSpec] | None) -> str | None:
+    """Return the stamp of what may go from the idle slot: what was there before this attempt."""
+    if old is None:
+        return None
+    there = old.status if isinstance(old.status, ContainerStatus) else ContainerStatus()
+    if old.spec.incarnation != incarnation(turn):
+        return there.recipe
+    # Somebody else's container gets its stamp only when it is adopted, in the name of this attempt.
+    is_adopted = there.adopted and turn.spec.replace_adopted
+    return there.recipe if is_adopted and old.spec.replace is None else old.spec.replace
 
 
 def _progress(turn: Turn, seen: SeenMember, member: Member) -> tuple[str | None, str | None]:

@@ -14,7 +14,7 @@ from crds.release import ReleaseSpec
 from crds.service import ServiceSpec
 from daemon.engine.passes import AnyReconciler
 from daemon.store.operations import Apply
-from lab.pve.cluster import PveCluster
+from lab.pve.cluster import PveCluster, RunningContainer
 from metrics.releases import ReleaseMetrics
 from reconcilers.contract import TransientError
 from reconcilers.hook_runs import HookResult, HookRun, HookState
@@ -137,6 +137,8 @@ class ReleaseWorld:
     runs: int = 0
     has_log: bool = False
     """Whether HAProxy's log tells of response times."""
+    ill_hosts: set[str] = field(default_factory=set)
+    """Containers whose health endpoint fails, by their host name."""
     ill_after_rollback: bool = False
     """Whether stable's health endpoint fails for 20 s once a version was rolled back."""
 
@@ -191,9 +193,10 @@ class ReleaseWorld:
         if application.hangs:
             await asyncio.sleep(1.0)
             raise TransientError(f"http://{host}:{port}{path}: no answer within 1 s")
-        status = "unhealthy" if application.is_ill else "healthy"
+        is_ill = application.is_ill or self.host_at(host) in self.ill_hosts
+        status = "unhealthy" if is_ill else "healthy"
         body = json.dumps({"status": status, "version": version}).encode()
-        return HttpAnswer(503 if application.is_ill else 200, body)
+        return HttpAnswer(503 if is_ill else 200, body)
 
     def _was_rolled_back(self) -> bool:
         """Whether traffic was seen on two versions, and is now on one."""
@@ -203,10 +206,19 @@ class ReleaseWorld:
 
     def version_at(self, host: str) -> str | None:
         """Return the version that serves at an address, None if nothing does."""
+        found = self._running_at(host)
+        return None if found is None else found.ostemplate.rpartition("_amd64")[0].rpartition("_")[2]
+
+    def host_at(self, host: str) -> str | None:
+        """Return the host name of the container at an address."""
+        found = self._running_at(host)
+        return None if found is None else found.hostname
+
+    def _running_at(self, host: str) -> RunningContainer | None:
         for found in self.cluster.running():
             container = self.cluster.container(found.vmid)
             if container is not None and f"ip={host}/" in container.config.get("net0", ""):
-                return found.ostemplate.rpartition("_amd64")[0].rpartition("_")[2]
+                return found
         return None
 
     def answers(
@@ -224,9 +236,10 @@ class ReleaseWorld:
         self.reports[name] = text
 
     async def drive(self) -> None:
-        """Let users come, for ever."""
+        """Let users come and Proxmox work, for ever."""
         while True:
             await asyncio.sleep(1)
+            self.cluster.advance(START.timestamp() + asyncio.get_running_loop().time())
             self.crowd.second()
 
 

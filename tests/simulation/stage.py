@@ -216,9 +216,8 @@ class Stage:
             if condition():
                 return
             await asyncio.sleep(_STEP_S)
-        raise AssertionError(
-            f"not within {within}: {self.end if RELEASE in self.state.objects else ''} {self.says}"
-        )
+        said = f"{self.end} {self.says}" if RELEASE in self.state.objects else "there is no release"
+        raise AssertionError(f"not within {within}: {said}")
 
     async def phase(self, *phases: Phase, within: timedelta = timedelta(minutes=20)) -> Attempt:
         """Let time pass until the attempt is in one of *phases*."""

@@ -124,3 +124,19 @@ def test_an_adopted_container_says_so_for_ever() -> None:
     assert plan.steps == ()
     assert isinstance(plan.status, ContainerStatus)
     assert plan.status.adopted
+
+
+def test_what_is_adopted_where_a_release_wants_its_candidate_is_not_taken_for_it() -> None:
+    container = a_container(adopt=True, incarnation="psa-suite.0123.1")
+    world = a_sighting(container, tags=frozenset({"theirs"}))
+    stamps = set(dict(configured(planned(container, world)).options)["tags"].split(";"))
+    assert recipe_tag(container.spec) not in stamps
+    adopted = a_sighting(container, tags=frozenset(stamps))
+    held = planned(container, adopted)
+    assert all(step.needs is Verb.RECREATE for step in held.steps), "nobody said that it may go"
+    (recipe,) = (stamp for stamp in stamps if stamp.startswith("psa-r-"))
+    allowed = a_container(adopt=True, incarnation="psa-suite.0123.1", replace=recipe)
+    stopped = a_sighting(allowed, tags=frozenset(stamps), is_running=False)
+    (step,) = planned(allowed, stopped).steps
+    assert isinstance(step.action, Destroy)
+    assert step.needs is None

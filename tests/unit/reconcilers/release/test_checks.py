@@ -31,6 +31,7 @@ from tests.builders_release import (
 
 COLORS = pytest.mark.parametrize("live", list(Color), ids=lambda color: color.value)
 GIB = 1024**3
+LETS_IT_GO = f"adopt: true of {GATEWAY} and replaceAdopted: true let it go"
 LONG_AGO = START - timedelta(hours=1)
 MEASURED = {"rates": {GATEWAY: 20.0}}
 ELSEWHERE = {Color.BLUE: "10.0.20.10:3000", Color.GREEN: "10.0.20.99:3001"}
@@ -94,7 +95,7 @@ TROUBLES: Mapping[str, tuple[Any, str, str]] = {
     "id taken": (
         a_site(guests={1100: "somebody-elses"}),
         "container ids",
-        "CT 1100 on pve is somebody-elses, which is not ours",
+        f"CT 1100 on pve is somebody-elses, which is not ours: {LETS_IT_GO}",
     ),
     "cluster silent": (Site(unseen="connection refused"), "cluster pve", "pve: connection refused"),
 }

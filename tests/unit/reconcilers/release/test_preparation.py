@@ -1,12 +1,13 @@
 """From the checks to the smoke tests: hooks in every outcome, candidates in the place of what was there."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from crds.container import ContainerSpec
+from crds.container import ContainerSpec, ContainerStatus
 from crds.release import Check, HoldExit, Phase, Trigger
 from crds.service import LIVE, VERSION, Color, container_key
 from reconcilers.contract import Amend, Close, Intent, OutcomeKind, Plan, StepClass
@@ -219,6 +220,22 @@ def test_only_what_was_seen_in_the_idle_slot_is_replaced(live: Color) -> None:
     assert isinstance(write.spec, ContainerSpec)
     assert write.spec.replace == "psa-r-0123456789ab"
     assert write.annotations[LIVE] == "false"
+
+
+@COLORS
+@pytest.mark.parametrize("allowed", [False, True])
+def test_what_was_adopted_in_the_slot_goes_only_where_the_file_says_so(live: Color, *, allowed: bool) -> None:
+    stalled = a_slot(0, live.other, NEW, mark=MARK, ready=False, stalled="NotAllowed", message="recreate")
+    status = ContainerStatus(state="running", recipe="psa-r-adopted", adopted=True)
+    members = with_slot(live, replace(stalled, status=status))
+    plan = deployed(live, members=members, spec={"replaceAdopted": allowed}).plan()
+    if allowed:
+        (write,) = amended(plan).values()
+        assert isinstance(write.spec, ContainerSpec)
+        assert write.spec.replace == "psa-r-adopted"
+        assert attempt_of(plan).phase is Phase.DEPLOY_CANDIDATE
+    else:
+        assert attempt_of(plan).phase is Phase.FAILED
 
 
 @COLORS
