@@ -2,6 +2,7 @@
 
 import enum
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, Self
@@ -117,6 +118,10 @@ class Spec(Model):
     def claims(self, name: str) -> tuple[Claim, ...]:
         """Return the real things that the object *name* with this spec owns."""
         return ()
+
+    def child_lines(self, child: Key, lines: Mapping[str, int]) -> Mapping[str, int]:
+        """Return which lines of this object's file ask for the fields of *child*; *lines* are its own."""
+        return lines
 
 
 class Metadata(Model):

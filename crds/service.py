@@ -1,6 +1,7 @@
 """Service: a pair of containers, blue and green, and the backend that sends traffic to one of them."""
 
 import enum
+from collections.abc import Mapping
 from typing import Annotated, Final, TypedDict
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -160,6 +161,21 @@ class ServiceSpec(Spec):
                 server = f"{self.backend.name}/{self.server_name(color)}"
                 found.append(Claim(f"server {server} on {self.backend.endpoint}", (*path, "port")))
         return tuple(found)
+
+    def child_lines(self, child: Key, lines: Mapping[str, int]) -> Mapping[str, int]:
+        """Return the lines of the slot that *child* is made from, under the names of its own fields."""
+        moves = {f"spec.colors.{color.value}": f"spec.{color.value}" for color in Color}
+        if child.kind == "Container":
+            slot = f"spec.colors.{child.name.rpartition('-')[2]}"
+            fields = {"ctid": "spec.ctid", "node": "spec.node", "address": "spec.network.address"}
+            moves = {"spec.container": "spec", **{f"{slot}.{old}": new for old, new in fields.items()}}
+        moved = {
+            f"{new}{path.removeprefix(old)}": line
+            for old, new in moves.items()
+            for path, line in lines.items()
+            if path == old or path.startswith(f"{old}.")
+        }
+        return {**lines, **moved}
 
     def server_name(self, color: Color) -> ServerName:
         """Return the name of a colour's server in HAProxy."""

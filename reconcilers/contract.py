@@ -193,8 +193,6 @@ class Declare:
     spec: Spec
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
-    lines: Mapping[str, int] = field(default_factory=dict)
-    """Lines of the owner's file that asked for the child's fields."""
 
 
 @dataclass(frozen=True, slots=True)

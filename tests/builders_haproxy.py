@@ -142,7 +142,7 @@ class Desk:
                     annotations=write.annotations,
                     owner=key,
                     origin=self.state.objects[key].origin,
-                    lines=self.state.objects[key].lines,
+                    lines=self.state.objects[key].spec.child_lines(write.key, self.state.objects[key].lines),
                 )
                 self.state = advance(self.state, operation)
             elif isinstance(write, Amend):
@@ -165,7 +165,7 @@ class Desk:
             annotations=write.annotations,
             owner=write.owner,
             origin=owner.origin,
-            lines=owner.lines,
+            lines=owner.spec.child_lines(write.key, owner.lines),
         )
         self.state = advance(self.state, operation)
 

@@ -174,7 +174,7 @@ class Passes:
             annotations=write.annotations,
             owner=write.owner,
             origin=owner.origin if owner is not None else None,
-            lines=owner.lines if owner is not None else {},
+            lines=owner.spec.child_lines(write.key, owner.lines) if owner is not None else {},
             saw=Saw.of(view.get(write.key)),
         )
 
@@ -193,7 +193,7 @@ class Passes:
             annotations=write.annotations,
             owner=resource.key,
             origin=resource.origin,
-            lines=write.lines,
+            lines=resource.spec.child_lines(write.key, resource.lines),
             saw=Saw.of(view.get(write.key)),
         )
 

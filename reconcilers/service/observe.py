@@ -74,7 +74,8 @@ def _slot(service: Resource[ServiceSpec], child: AnyResource, spec: ContainerSpe
 
 def _is_current(service: Resource[ServiceSpec], child: AnyResource) -> bool:
     """Whether the engine would change nothing of it, if it were declared with the spec that it has."""
-    same_place = (child.origin, child.lines) == (service.origin, service.lines)
+    lines = service.spec.child_lines(child.key, service.lines)
+    same_place = (child.origin, child.lines) == (service.origin, lines)
     return same_place and child.labels == service.labels and child.orphaned_since is None
 
 

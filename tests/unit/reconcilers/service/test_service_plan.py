@@ -8,7 +8,7 @@ import pytest
 
 from crds.balancer import TrafficSplitSpec
 from crds.container import ContainerSpec
-from crds.meta import Condition, ConditionType, Key, Truth
+from crds.meta import Condition, ConditionType, Key, Origin, Truth
 from crds.service import ServiceStatus
 from reconcilers.contract import Declare, Note, Plan, TransientError
 from reconcilers.service.model import NoAction
@@ -369,3 +369,18 @@ async def test_a_name_must_leave_room_for_the_colour(length: int, *, is_fine: bo
     assert (plan.blocked is None) is is_fine
     if is_fine:
         assert len(Key.parse(f"Container/{'x' * length}-green").name) == 63
+
+
+async def test_a_childs_fields_are_told_by_the_lines_that_ask_for_them_and_declared_once() -> None:
+    lines = {"spec": 7, "spec.allow": 8, "spec.container": 10, "spec.container.memory": 12}
+    lines |= {"spec.colors": 20, "spec.colors.blue": 21, "spec.colors.blue.address": 22}
+    desk = a_desk(an_empty_platform(), initial=initial("blue"))
+    desk.put(replace(desk.state.objects[KEY], lines=lines, origin=Origin("crm.yaml", 1)))
+    await desk.one_pass(KEY)
+    container, split = desk.state.objects[BLUE], desk.state.objects[SPLIT]
+    paths = ("spec.memory", "spec.cores", "spec.network.address", "spec.node", "spec.allow")
+    assert [str(container.where(path)) for path in paths] == [
+        f"crm.yaml:{line}" for line in (12, 10, 22, 10, 8)
+    ]
+    assert str(split.where("spec.blue.weight")) == "crm.yaml:21"
+    assert declared(await desk.one_pass(KEY)) == {}
