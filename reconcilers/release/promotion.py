@@ -66,4 +66,4 @@ def roll_back(turn: Turn) -> Turn:
         return turn.waits(missing, SOON)
     return turn.held(
         "RollbackStuck", missing, by="the rollback", until=turn.now + _PAGE_AGAIN, then=HoldExit.STAY
-    ).waits(missing, SOON)
+    )
