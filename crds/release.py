@@ -74,6 +74,9 @@ def _ascending(steps: tuple[int, ...]) -> tuple[int, ...]:
     return steps
 
 
+Steps = Annotated[tuple[Percent, ...], Field(min_length=1, max_length=10), AfterValidator(_ascending)]
+
+
 def _all_different(names: tuple[str, ...]) -> tuple[str, ...]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -90,7 +93,7 @@ class ReleaseSpec(Spec):
         tuple[ObjectName, ...], Field(min_length=1, max_length=64), AfterValidator(_all_different)
     ]
     """Services that take the version together."""
-    split: Annotated[tuple[Percent, ...], Field(max_length=10), AfterValidator(_ascending)] = (50,)
+    split: Steps = (50,)
     """Candidate's percentage of the traffic, step by step; it is watched at the last one."""
     watch: Duration = timedelta(minutes=10)
     """How long the candidate is watched at the last step."""
