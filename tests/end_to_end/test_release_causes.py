@@ -1,0 +1,60 @@
+"""Whose fault it is: a service behind a good gateway, or what both colours share."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from crds.release import Phase
+from lab.app_faults import ALL
+from tests.real_releases import CRM, GATEWAY, NEW, NEWER, OLD, releases
+
+#: So soon after a step of the release a common cause counts as the release itself.
+_AFTER_STEP_S = 60
+
+
+@pytest.mark.timeout(150)
+def test_a_bad_or_dead_service_behind_a_good_gateway_takes_the_whole_set_back(short_path: Path) -> None:
+    with releases(short_path / "lab") as lab:
+        lab.fault(CRM, NEW, error_rate=0.3)
+        with lab.users(100, "--path", f"/api/{CRM}") as users:
+            lab.ask_for(NEW, watch="60s")
+            attempt = lab.wait_in(Phase.ROLLED_BACK, number=1)
+            assert attempt.reason == "ErrorRate"
+            assert attempt.message.startswith(f"{GATEWAY}: "), attempt.message
+            assert lab.shares() == (100, 0)
+        assert users.failed_by.keys() == {NEW}, users
+
+        with lab.users(50) as users:  # at the gateway itself: only the service's health tells
+            lab.ask_for(NEWER, watch="60s")
+            lab.wait_in(Phase.WATCH, number=2)
+            began = time.time()
+            lab.fault(CRM, NEWER, refuse=True)
+            attempt = lab.wait_in(Phase.ROLLED_BACK, number=2)
+            assert attempt.reason == "CandidateDown"
+            assert attempt.message.startswith(f"{CRM}: "), attempt.message
+            assert attempt.decided_at is not None
+            assert attempt.decided_at.timestamp() - began <= 5
+        assert users.failed == 0, users
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_what_both_colours_share_holds_the_release_and_when_it_is_well_again_it_goes_on(
+    short_path: Path,
+) -> None:
+    with releases(short_path / "lab") as lab, lab.users(100) as users:
+        lab.ask_for(NEW, watch="75s", errorRate={"limit": "10%"})
+        lab.wait_in(Phase.WATCH)
+        time.sleep(_AFTER_STEP_S + 5)
+        lab.fault(ALL, error_rate=1.0)
+        lab.wait("a hold", lambda: lab.hold() == "CommonCause", 10)
+        lab.fault(ALL)
+        assert lab.shares() == (50, 50)
+        waited = lab.psactl("release", "wait", "psa-suite")
+        assert (waited.returncode, "CommonCause" in waited.stderr) == (4, True), waited
+        lab.wait("the hold to end", lambda: lab.hold() is None, 60)
+        attempt = lab.wait_in(Phase.COMPLETED, seconds=60)
+        assert attempt.number == 1
+        assert lab.shares() == (0, 100)
+    assert users.failed_by.keys() == {OLD, NEW}, users
