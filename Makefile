@@ -20,14 +20,16 @@ help: ## Show this list
 setup: ## Install what is missing: Debian packages through apt, Python packages from uv.lock into .venv
 	@tools/setup
 
-demo: setup ## Show everything on real parts in under a minute; KEEP=1 leaves it running
+demo: ## Show everything on real parts in under two minutes; KEEP=1 leaves it running
+	@tools/setup prometheus=prometheus prometheus-alertmanager=prometheus-alertmanager
 	@$(BIN)/psactl demo $(if $(KEEP),--keep) --dir $(DIR) $(ARGS)
 
 lab: ## As demo, and leave it running, with hints how to go on
 	@$(MAKE) --no-print-directory demo KEEP=1
 
 test: ## All tests but the slow ones (under 10 minutes on 2 cores); ARGS goes to pytest
-	@tools/setup systemd=systemd-analyze wrk=wrk prometheus=promtool prometheus-alertmanager=amtool
+	@tools/setup systemd=systemd-analyze wrk=wrk prometheus=promtool prometheus=prometheus \
+		prometheus-alertmanager=amtool prometheus-alertmanager=prometheus-alertmanager
 	@$(PYTEST) -m "not slow"
 
 test-slow: setup ## The tests that `make test` leaves out

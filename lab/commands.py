@@ -16,6 +16,7 @@ from lab.haproxy import HaproxyError
 from lab.heavy import HeavyLoadError
 from lab.layout import Lab, LabError
 from lab.load_command import load
+from lab.monitoring import is_wanted, monitoring_urls
 from lab.numbers import NoNumberError
 from lab.parts import PartError
 from lab.start import Options, bring_up, daemon_command, take_down
@@ -48,6 +49,11 @@ def _services(_context: click.Context, _option: click.Parameter, value: str) -> 
 @click.option("--keep", is_flag=True, help="Go on with files and state of the lab that was in the folder.")
 @click.option("--state-file", is_flag=True, help="HAProxy loads a server-state file that the daemon writes.")
 @click.option("--haproxy", type=click.IntRange(1, 2), help="HAProxy nodes: 2 are a pair.")
+@click.option(
+    "--metrics/--no-metrics",
+    default=None,
+    help="Start Prometheus and Alertmanager; by default where they are.",
+)
 @click.option("--time-scale", type=float, default=1.0, help="Multiplies the Proxmox simulator's durations.")
 def up(
     root: Path,
@@ -57,16 +63,25 @@ def up(
     keep: bool,
     state_file: bool,
     haproxy: int | None,
+    metrics: bool | None,
     time_scale: float,
 ) -> None:
     """Start a lab."""
     options = Options(
-        root, services, keep=keep, time_scale=time_scale, keeps_state=state_file, haproxies=haproxy
+        root,
+        services,
+        keep=keep,
+        time_scale=time_scale,
+        keeps_state=state_file,
+        haproxies=haproxy,
+        metrics=is_wanted(metrics, click.echo),
     )
     lab = bring_up(options, daemon=daemon, say=click.echo)
     if not daemon:
         click.echo(f"start the daemon: {shlex.join(daemon_command(lab))}")
     click.echo(f"watched directory: {lab.desired}")
+    for name, url in monitoring_urls(lab).items():
+        click.echo(f"{name}: {url}")
     click.echo(f"end it: python -m lab down --dir {shlex.quote(str(lab.root))}")
 
 

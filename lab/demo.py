@@ -8,6 +8,7 @@ from pathlib import Path
 from lab.control import ControlError
 from lab.haproxy import HaproxyError
 from lab.layout import Lab, LabError
+from lab.monitoring import DASHBOARDS, is_wanted, monitoring_urls
 from lab.numbers import NoNumberError
 from lab.parts import PartError
 from lab.release_scenes import ReleaseScenes
@@ -50,7 +51,8 @@ def _show(folder: Path, story: Story) -> bool:
     story.title("A platform on this machine")
     _end_former(folder, story)
     # With an empty directory first: it is the files that make the platform.
-    lab = bring_up(Options(folder, services=0), daemon=True, say=story.say)
+    options = Options(folder, services=0, metrics=is_wanted(None, story.say))
+    lab = bring_up(options, daemon=True, say=story.say)
     stage = Stage(lab, story)
     scenes = Scenes(stage)
     scenes.play()
@@ -110,6 +112,10 @@ def _print_hints(lab: Lab, story: Story) -> None:
         f"  http://{frontend_address(lab)}/  users' entry",
         f"  http://{lab.address('40.10')}:8404/  HAProxy",
         f"  http://{daemon_address(lab)}/metrics  the daemon",
+        *(f"  {url}  {name}" for name, url in monitoring_urls(lab).items()),
+        "Dashboards for Grafana, and how to load them:",
+        f"  {DASHBOARDS}",
+        "  docs/how-to/see-it-on-a-dashboard.md",
         "Pids, sockets, logs:",
         f"  psactl lab status --dir {where}",
         "End it:",

@@ -15,6 +15,7 @@ from lab.given import with_lab
 from lab.haproxy import LabHaproxy
 from lab.hook_fault_command import clear_hooks, hook
 from lab.layout import Lab, haproxy_name
+from lab.monitoring import monitoring_urls
 from lab.processes import send
 from lab.pve.faults import Fault
 from lab.pve_fault_commands import node, storage
@@ -164,8 +165,8 @@ def kill(lab: Lab, part: str, name: str) -> None:
 @click.argument("part")
 @with_lab
 def start(lab: Lab, part: str) -> None:
-    """Start a part that was killed: proxmox, app, haproxy, haproxy2 or daemon."""
-    known = [*PARTS, *map(haproxy_name, lab.haproxies)]
+    """Start a part that was killed: proxmox, app, haproxy, haproxy2, daemon, prometheus or alertmanager."""
+    known = [*PARTS, *map(haproxy_name, lab.haproxies), *monitoring_urls(lab)]
     if part not in known:
         raise click.UsageError(f"no part {part}; there is {', '.join(dict.fromkeys(known))}")
     start_again(lab, part)

@@ -18,6 +18,7 @@ from lab.parts import Parts
 _LONGEST_RUN: Final = 70
 _RECORD: Final = "lab.json"
 _FOLDERS: Final = ("desired.d", "example", "state", "log", "pve", "haproxy", "faults", "faults/hooks")
+_MONITORS: Final = ("prometheus", "alertmanager")
 
 
 class LabError(Exception):
@@ -35,6 +36,8 @@ class Record(BaseModel):
     """Where the sockets and pid files are: ``D/run``, or a shorter path that it links to."""
     haproxies: int = 1
     """HAProxy nodes; two are one pair."""
+    metrics: bool = False
+    """Whether Prometheus and Alertmanager are parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +48,18 @@ class Lab:
     record: Record
 
     @classmethod
-    def create(cls, root: Path, number: int, *, haproxies: int = 1) -> Self:
+    def create(cls, root: Path, number: int, *, haproxies: int = 1, metrics: bool = False) -> Self:
         """Make what is missing in a folder that ``former_lab`` accepted."""
         root = root.absolute()
         root.mkdir(parents=True, exist_ok=True)
         root.chmod(0o755)
-        record = Record(number=number, mark=secrets.token_hex(16), run=_make_run(root), haproxies=haproxies)
+        record = Record(
+            number=number,
+            mark=secrets.token_hex(16),
+            run=_make_run(root),
+            haproxies=haproxies,
+            metrics=metrics,
+        )
         for name in _FOLDERS:
             (root / name).mkdir(exist_ok=True)
             (root / name).chmod(0o755)
@@ -109,6 +118,11 @@ class Lab:
         return self.root / "pve.token"
 
     @property
+    def alert_token(self) -> Path:
+        """What Alertmanager shows to the daemon."""
+        return self.root / "alerts.token"
+
+    @property
     def faults(self) -> Path:
         """What is wrong with the applications, in force as long as it stands there."""
         return self.root / "faults" / "app.json"
@@ -139,9 +153,9 @@ class Lab:
     def remove_contents(self) -> None:
         """Delete what a lab makes in its folder, and nothing else."""
         self.remove_sockets()
-        for name in (*_FOLDERS, *map(haproxy_name, self.haproxies)):
+        for name in (*_FOLDERS, *_MONITORS, *map(haproxy_name, self.haproxies)):
             shutil.rmtree(self.root / name, ignore_errors=True)
-        for path in (self.config, self.token, self.root / _RECORD):
+        for path in (self.config, self.token, self.alert_token, self.root / _RECORD):
             path.unlink(missing_ok=True)
 
 

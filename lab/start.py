@@ -12,6 +12,7 @@ from typing import Final
 
 from lab.control import ControlError, call_now
 from lab.layout import Lab, LabError, former_lab, haproxy_name
+from lab.monitoring import PROGRAMS, start_monitor, start_monitoring, wait_for_monitor
 from lab.numbers import lock_folder, take_number
 from lab.platform import EXAMPLE, choose, read_example, texts
 from lab.slots import read_services
@@ -36,6 +37,8 @@ class Options:
     """HAProxy loads a server-state file, and the daemon writes it."""
     haproxies: int | None = None
     """HAProxy nodes, two of which are one pair; None for one, or for what a kept lab had."""
+    metrics: bool = False
+    """Prometheus and Alertmanager watch the daemon."""
 
 
 def prepare(options: Options, say: Callable[[str], None]) -> tuple[Lab, int]:
@@ -49,7 +52,8 @@ def prepare(options: Options, say: Callable[[str], None]) -> tuple[Lab, int]:
         former.parts.end_all()
         former.remove_sockets() if keep else former.remove_contents()
     was = former.record.haproxies if former is not None and keep else 1
-    lab = Lab.create(root, number.value, haproxies=options.haproxies or was)
+    haproxies = options.haproxies or was
+    lab = Lab.create(root, number.value, haproxies=haproxies, metrics=options.metrics)
     if not keep:
         write_files(lab, options.services)
     say(f"lab {number.value}: addresses 127.{number.value}.x.y, files in {root}")
@@ -89,6 +93,9 @@ def start_platform(lab: Lab, options: Options, lock: int, say: Callable[[str], N
     fingerprint = str(state["fingerprint"]) if isinstance(state, Mapping) else ""
     settings = daemon_settings(lab, fingerprint=fingerprint, keeps_state=options.keeps_state)
     lab.config.write_text(settings)
+    if lab.record.metrics:
+        start_monitoring(lab, keep_open=(lock,))
+        say("Prometheus and Alertmanager")
 
 
 def _start_app(lab: Lab, *, keep_open: tuple[int, ...] = ()) -> None:
@@ -147,6 +154,9 @@ def start_again(lab: Lab, part: str) -> None:
             _start_app(lab)
         case "daemon":
             start_daemon(lab)
+        case _ if part in PROGRAMS:
+            start_monitor(lab, part)
+            wait_for_monitor(lab, part)
         case _:
             start_haproxy(lab, node=[*map(haproxy_name, lab.haproxies)].index(part) + 1)
 

@@ -8,10 +8,11 @@ from lab.colors import colors_of
 from lab.control import ControlError, call_now
 from lab.hook_fault_command import troubles_of
 from lab.layout import Lab, haproxy_name
+from lab.monitoring import DASHBOARDS, monitoring_urls
 from lab.start import PARTS
 from lab.wiring import daemon_address, frontend_address, haproxy_page, node_urls
 
-_WIDTH: Final = 12
+_WIDTH: Final = 14
 
 
 def status_of(lab: Lab) -> dict[str, object]:
@@ -41,6 +42,7 @@ def status_of(lab: Lab) -> dict[str, object]:
             "metrics": f"http://{daemon_address(lab)}/metrics",
             "daemon": f"http://{daemon_address(lab)}/api/v1/objects",
             "proxmox": [*node_urls(lab)],
+            **monitoring_urls(lab),
         },
         "sockets": {name: str(lab.socket(name)) for name in ("api", *haproxies, "pve", "app")},
         "files": {
@@ -50,6 +52,7 @@ def status_of(lab: Lab) -> dict[str, object]:
             "token": str(lab.token),
             "state": str(lab.state),
             "logs": str(lab.log),
+            "dashboards": str(DASHBOARDS),
         },
         "sites": sites,
         "colors": colors_of(lab, sites),

@@ -9,6 +9,7 @@ import pytest
 
 from lab.demo import run_demo
 from lab.layout import Lab
+from lab.monitoring import monitoring_urls
 from lab.numbers import is_taken, lock_folder
 from lab.processes import marked, send
 from lab.scenes import Scenes
@@ -53,8 +54,10 @@ def test_the_demo_shows_every_claim_in_time_and_what_is_kept_runs_on_until_a_sec
     _shows_all(done.stdout)
     assert seconds < 90
     lab = Lab.open(folder)
-    assert {*lab.parts.running()} == {"proxmox", "app", "haproxy", "daemon"}
+    assert {*lab.parts.running()} == {"proxmox", "app", "haproxy", "daemon", "prometheus", "alertmanager"}
     for hint in (str(lab.desired), "sed -i", "bad.yaml", "/metrics", f"psactl lab down --dir {folder}"):
+        assert hint in done.stdout
+    for hint in (*monitoring_urls(lab).values(), "metrics/dashboards"):
         assert hint in done.stdout
     change = re.search(r"^ +(sed -i .+)$", done.stdout, re.MULTILINE)
     assert change is not None
