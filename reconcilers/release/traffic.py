@@ -6,7 +6,7 @@ from typing import Final
 from crds.balancer import Override, ServerShare, ServerState, TrafficSplitSpec
 from crds.release import Attempt, Member, Phase
 from crds.service import LIVE, Color, container_key, share_of, split_annotations, split_key
-from reconcilers.contract import Amend
+from reconcilers.contract import Amend, Note
 from reconcilers.release.model import SeenMember
 from reconcilers.release.phases import PROMOTED
 from reconcilers.release.turn import Turn
@@ -42,7 +42,7 @@ def asserted(turn: Turn) -> Turn:
     return turn
 
 
-def _split(turn: Turn, seen: SeenMember, member: Member, percent: int) -> Iterator[Amend]:
+def _split(turn: Turn, seen: SeenMember, member: Member, percent: int) -> Iterator[Amend | Note]:
     if seen.service is None:
         return
     shares = wanted_shares(turn, seen, member, percent)
@@ -53,6 +53,9 @@ def _split(turn: Turn, seen: SeenMember, member: Member, percent: int) -> Iterat
         return
     spec = seen.service.spec.split_spec(seen.name, shares[Color.BLUE], shares[Color.GREEN], override)
     yield Amend(split_key(seen.name), spec, split_annotations(seen.name), seen.service.key)
+    if old is not None and old.override is not None and override is None:
+        text = f"{seen.name}: the rollback ends what {old.override.actor} has set: {old.override.reason}"
+        yield Note("OverrideEnded", text)
 
 
 def _kept_override(turn: Turn, member: Member, split: TrafficSplitSpec | None) -> Override | None:

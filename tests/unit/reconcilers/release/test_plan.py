@@ -169,8 +169,10 @@ def test_a_rollback_ends_an_override_only_if_it_gives_the_candidate_traffic(live
     if part == 0:
         assert attempt_of(plan).phase is Phase.ROLLED_BACK
         assert "TrafficSplit/psa-api-gateway" not in amended(plan)
+        assert "OverrideEnded" not in notes(plan)
     else:
         assert attempt_of(plan).phase is Phase.ROLLING_BACK
+        assert "OverrideEnded" in notes(plan)
         (write,) = (
             each for each in plan.writes if isinstance(each, Amend) and each.key.kind == "TrafficSplit"
         )
@@ -191,6 +193,15 @@ def test_a_hold_that_nobody_looks_at_ends_in_a_rollback_before_the_promotion(pha
     attempt = attempt_of(Scene(phase, attempt={"hold": hold}).plan())
     assert (attempt.phase, attempt.reason) == (Phase.ROLLING_BACK, "AwaitingPromotion")
     assert "nobody ended the hold" in attempt.message
+
+
+def test_another_reason_to_hold_gives_nobody_more_time() -> None:
+    hold = a_hold("AwaitingPromotion", for_=timedelta(minutes=5))
+    late = {"entered_at": START - HOUR, "hold": hold}
+    plan = Scene(Phase.WATCH, attempt=late).plan()
+    other = attempt_of(plan).hold
+    assert other is not None
+    assert (other.reason, other.since, other.until) == ("NotEnoughTraffic", hold.since, hold.until)
 
 
 @in_phases(*sorted(PROMOTED, key=said))
