@@ -35,6 +35,8 @@ from reconcilers.servers import Node, NodeDown
 _COUNTED: Final = WATCHED | {Phase.PRE_CHECK, Phase.DEPLOY_CANDIDATE}
 _CANDIDATES: Final = WATCHED | {Phase.HEALTH_CHECK}
 _STABLES: Final = PROMOTED | {Phase.PRE_CHECK}
+#: How long a cluster may take to tell all; less than a pass, so that the phase's deadline is looked at.
+_SITE_S: Final = 8.0
 #: How long after its end an attempt is still looked after.
 _AFTER: Final = timedelta(seconds=90)
 
@@ -227,7 +229,11 @@ async def _site(outside: Outside, attempt: Attempt, endpoint: str, specs: Mappin
     nodes = {name: spec.colors[attempt.members[name].candidate].node for name, spec in here.items()}
     templates = [(nodes[name], spec.container.template.partition(":")[0]) for name, spec in here.items()]
     disks = [(nodes[name], spec.container.storage) for name, spec in here.items()]
-    return await read_site(cluster, templates, disks)
+    try:
+        async with asyncio.timeout(_SITE_S):
+            return await read_site(cluster, templates, disks)
+    except TimeoutError:
+        return Site(unseen=f"no answer within {_SITE_S:g} s")
 
 
 async def _looked(balancers: Balancers, spec: ServiceSpec) -> tuple[Node | NodeDown, ...]:

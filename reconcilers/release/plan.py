@@ -32,7 +32,7 @@ from reconcilers.hook_runs import HookState
 from reconcilers.release.aftermath import aftermath
 from reconcilers.release.beginning import SUPERSEDED, ReleasePlan, plan_rest
 from reconcilers.release.model import ReleaseAction, SeenRelease, StopHook
-from reconcilers.release.phases import DEADLINES, ENDED, PROMOTED, WATCHED, Happening
+from reconcilers.release.phases import DEADLINES, ENDED, PROMOTED, WATCHED, Happening, can
 from reconcilers.release.preparation import deploy, health, nothing_yet, pre_check, smoke, verify
 from reconcilers.release.promotion import promote, roll_back, soak
 from reconcilers.release.supervision import OPEN_HOLDS, OVERDUE, obeyed, shown, split, watch, watched
@@ -117,11 +117,17 @@ def _hold_ends(turn: Turn) -> Turn:
         return turn
     if hold.exit is HoldExit.RESUME:
         return turn.released("its time is over")
-    if hold.exit is HoldExit.STAY:
+    if hold.exit is HoldExit.STAY or not _has_way_out(turn):
         again = hold.model_copy(update={"until": turn.now + _PAGE_AGAIN})
         return turn.changed(hold=again).noted(hold.reason, f"still: {hold.message}", warning=True)
     message = f"nobody ended the hold {hold.reason} in time: {hold.message}"
     return turn.moved(Happening.OVERDUE, reason=hold.reason, message=message, trigger=Trigger.DEADLINE)
+
+
+def _has_way_out(turn: Turn) -> bool:
+    """Whether a deadline may end the phase: nothing leads further back from a rollback or a first release."""
+    phase = turn.attempt.phase
+    return can(phase, Happening.OVERDUE) and (turn.attempt.has_stable or phase not in PROMOTED)
 
 
 def _goes_on(turn: Turn) -> Turn:
@@ -162,7 +168,7 @@ def _overdue(turn: Turn) -> Turn | None:
         return None
     attempt, tried = turn.attempt, _WORK[turn.attempt.phase](turn)
     message = f"{attempt.phase.value} took longer than {_text(deadline)}: {tried.says or 'nothing was seen'}"
-    if attempt.phase in PROMOTED and not attempt.has_stable:
+    if not _has_way_out(turn):
         # There is nothing to go back to: it is tried further, and somebody is called.
         until = turn.now + _PAGE_AGAIN
         by = "the deadline"

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from crds.release import Attempt, Phase
+from crds.release import Attempt, Phase, Trigger
 
 
 def report_name(release: str, number: int) -> str:
@@ -20,9 +20,15 @@ def report(release: str, attempt: Attempt) -> str:
         f"- **When**: began {_at(attempt.began_at)}, {_decided(attempt)}, ended {_at(attempt.ended_at)}\n"
         f"- **Why**: {attempt.reason or 'no reason'}: {attempt.message or 'not said'}\n"
         f"- **Users**: {_users(attempt)}\n"
-        f"- **Next**: {attempt.version} is not tried again by itself; another version is, "
-        f"or `psactl release retry {release}`\n"
+        f"- **Next**: {_next(release, attempt)}\n"
     )
+
+
+def _next(release: str, attempt: Attempt) -> str:
+    if attempt.trigger is Trigger.SPEC:
+        return "what the file asks for by now"
+    again = f"another version is, or `psactl release retry {release}`"
+    return f"{attempt.version} is not tried again by itself; {again}"
 
 
 def _at(moment: datetime | None) -> str:

@@ -155,12 +155,17 @@ class Turn:
         then: HoldExit,
         since: datetime | None = None,
     ) -> "Turn":
-        """Keep the attempt where it is; the same hold again is no news."""
+        """Keep the attempt where it is; the same hold again is no news.
+
+        Another reason of the same holder's gives nobody more time than the first one did.
+        """
         old = self.attempt.hold
         if old is not None and old.reason == reason and old.by == by:
             if old.message == message:
                 return self.waits(message)
             return self.changed(hold=old.model_copy(update={"message": message})).waits(message)
+        if old is not None and old.by == by and old.exit is then:
+            since, until = old.since, min(old.until, until)
         hold = Hold(reason=reason, message=message, since=since or self.now, by=by, until=until, exit=then)
         return self.changed(hold=hold).noted(reason, message, warning=True).waits(message)
 

@@ -36,6 +36,8 @@ class SimulatedProxmox:
     auth: Auth
     writes: list[str] = field(default_factory=list)
     """Mutations that reached the cluster."""
+    slowness_s: float = 0.0
+    """How much longer each answer takes."""
     lose_answers_of: str = ""
     """A write whose path ends so happens, and its answer is lost, once."""
 
@@ -50,7 +52,7 @@ class SimulatedProxmox:
         return await self._send(method, path, params)
 
     async def _send(self, method: str, path: ApiPath, params: Mapping[str, str]) -> Json:
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.005 + self.slowness_s)
         where = "/".join(path)
         now = START.timestamp() + asyncio.get_running_loop().time()
         if method != "GET":

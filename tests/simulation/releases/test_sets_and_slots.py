@@ -193,3 +193,13 @@ async def test_a_release_of_a_service_that_does_not_exist_waits_for_it(live: Col
         await stage.until(lambda: stage.status.attempt is not None)
         assert await stage.ended() == (Phase.COMPLETED, None)
         assert stage.release.condition(ConditionType.READY) is not None
+
+
+@COLORS
+async def test_a_cluster_that_does_not_answer_holds_the_checks_for_their_own_time_only(live: Color) -> None:
+    async with a_stage(live) as stage:
+        stage.world.world.proxmox.slowness_s = 20.0
+        await stage.begin(NEW)
+        assert await stage.ended(within=timedelta(minutes=15)) == (Phase.FAILED, "PreCheckOverdue")
+        assert "no answer within 8 s" in stage.attempt.message
+        assert stage.share() == (100, 0)

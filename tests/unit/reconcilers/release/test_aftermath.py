@@ -73,6 +73,16 @@ def test_a_report_says_when_users_were_back_on_stable() -> None:
     assert "the candidate never had traffic" in unseen.text
 
 
+def test_a_report_says_what_comes_next() -> None:
+    (broken,) = reports(ended(seen={"has_report": False}).plan())
+    assert "`psactl release retry psa-suite`" in broken.text
+    replaced = ended(
+        seen={"has_report": False}, attempt={"reason": "Superseded", "trigger": "spec"}, version="1.0.0"
+    )
+    (other,) = reports(replaced.plan())
+    assert "what the file asks for by now" in other.text
+
+
 def test_what_came_to_its_end_has_no_report() -> None:
     assert reports(ended(Phase.COMPLETED, seen={"has_report": False}, version="1.0.0").plan()) == []
 
