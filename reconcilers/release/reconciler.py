@@ -69,7 +69,7 @@ class ReleaseReconciler:
             limit=resource.spec.error_rate.limit,
         )
         shown = resource.memo.shown if isinstance(resource.memo, ReleaseMemo) else {}
-        is_live = attempt is not None and attempt.phase not in ENDED
+        # Also after its end, until the next attempt: what it was decided on must outlast a scrape.
         self._metrics.totals(
             name,
             {
@@ -78,7 +78,6 @@ class ReleaseReconciler:
                     "stable": (each.stable_requests, each.stable_errors),
                 }
                 for service, each in shown.items()
-                if is_live
             },
         )
         if attempt is not None:
