@@ -70,7 +70,8 @@ async def test_the_environment_is_clean(folder: Programs, monkeypatch: pytest.Mo
 async def test_a_script_runs_in_its_place_with_its_arguments_in_a_session_of_its_own(
     folder: Programs,
 ) -> None:
-    text = 'echo "$# $1 $2"; pwd; umask; readlink /proc/self/fd/0; cut -d" " -f5,6 /proc/$$/stat; echo $$; echo $0'
+    session = 'cut -d" " -f5,6 /proc/$$/stat; echo $$'
+    text = f'echo "$# $1 $2"; pwd; umask; readlink /proc/self/fd/0; {session}; echo $0'
     (folder.root / "place").mkdir()
     result = await ran(folder, text, "{version}", "a b; rm -rf *", directory=str(folder.root / "place"))
 
