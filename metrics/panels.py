@@ -8,11 +8,15 @@ Shape = Literal["timeseries", "stat", "table", "state-timeline"]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One PromQL query. ``legend`` is Grafana's ({{label}}); ``is_quiet``: finding nothing may be well."""
+    """One PromQL query. ``legend`` is Grafana's ({{label}}); ``is_quiet``: finding nothing may be well.
+
+    ``is_limit``: a limit for the others, drawn dashed.
+    """
 
     expr: str
     legend: str = ""
     is_quiet: bool = False
+    is_limit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,7 @@ RELEASE: Final = Dashboard(
             "Since the split. The dashed line is the limit.",
             (
                 Query(f"psa_release_error_ratio{{{_RELEASE}}}", "{{service}} {{role}}"),
-                Query(f"psa_release_error_limit{{{_RELEASE}}}", "limit"),
+                Query(f"psa_release_error_limit{{{_RELEASE}}}", "limit", is_limit=True),
             ),
             unit="percentunit",
         ),

@@ -67,7 +67,7 @@ def _placed(panels: tuple[Panel, ...]) -> Iterator[Mapping[str, object]]:
             "description": panel.says,
             "datasource": _SOURCE,
             "gridPos": {"x": x, "y": y, "w": panel.width, "h": _HEIGHT},
-            "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
+            "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": [*_dashed(panel)]},
             "targets": [
                 {
                     "refId": chr(ord("A") + at),
@@ -80,6 +80,19 @@ def _placed(panels: tuple[Panel, ...]) -> Iterator[Mapping[str, object]]:
             ],
         }
         x += panel.width
+
+
+def _dashed(panel: Panel) -> Iterator[Mapping[str, object]]:
+    """Draw limits as such."""
+    for at, query in enumerate(panel.queries):
+        if query.is_limit:
+            yield {
+                "matcher": {"id": "byFrameRefID", "options": chr(ord("A") + at)},
+                "properties": [
+                    {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [10, 10]}},
+                    {"id": "color", "value": {"mode": "fixed", "fixedColor": "red"}},
+                ],
+            }
 
 
 PROVISIONING: Final = """\
