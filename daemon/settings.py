@@ -2,7 +2,6 @@
 
 import os
 import re
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -18,6 +17,7 @@ from pydantic import (
 
 from crds.meta import EndpointName, Mode, Model
 from crds.release import HookName
+from daemon.credentials import TokenError, TokenFile, read_token
 from daemon.layers import Layers, Override, Shape
 from daemon.logs import blotted, hide
 from daemon.programs import refuse_program
@@ -29,7 +29,6 @@ DEFAULT_FILE: Final = Path("/etc/psa-reconciler/config.yaml")
 #: Longer paths do not fit into the kernel's address of a UNIX socket.
 _LONGEST_SOCKET: Final = 107
 _LARGEST_PORT: Final = 65535
-_LARGEST_TOKEN: Final = 1024
 
 UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 
@@ -93,8 +92,8 @@ class ProxmoxEndpoint(Model):
         AfterValidator(_all_different),
     ]
     """API of each node, https://host:8006; they are tried in this order."""
-    token_file: AbsolutePath
-    """File with one line, user@realm!tokenid=UUID, readable by its owner only."""
+    token_file: TokenFile
+    """File with one line, user@realm!tokenid=UUID, that only its owner can read; or credential:NAME."""
     fingerprint: (
         Annotated[str, StringConstraints(pattern=r"^([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}$")] | None
     ) = None
@@ -114,29 +113,14 @@ class ProxmoxEndpoint(Model):
 
         From then on no log line shows its secret part.
         """
-        text = _only_ours(self.token_file)
+        try:
+            text = read_token(self.token_file)
+        except TokenError as exc:
+            raise SettingsError(str(exc)) from None
         if not re.fullmatch(r"[^\s@!=]+@[^\s@!=]+![^\s@!=]+=[0-9a-fA-F-]{36}", text):
             raise SettingsError(f"{self.token_file}: not of the form user@realm!tokenid=UUID")
         hide(text.partition("=")[2])
         return text
-
-
-def _only_ours(path: Path) -> str:
-    """Return the text of a small file that only its owner can read."""
-    try:
-        # Without O_NONBLOCK a FIFO in its place would hold the start for ever.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 - a descriptor
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise SettingsError(f"{path}: the token cannot be read: not a regular file")
-            if found.st_mode & 0o077:
-                mode = f"{found.st_mode & 0o777:03o}"
-                raise SettingsError(f"{path}: mode {mode} lets others at the token: chmod 600 {path}")
-            return file.read(_LARGEST_TOKEN).decode("ascii").strip()
-    except OSError as exc:
-        raise SettingsError(f"{path}: the token cannot be read: {exc.strerror}") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"{path}: not of the form user@realm!tokenid=UUID") from None
 
 
 class HaproxyEndpoint(Model):

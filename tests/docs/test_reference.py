@@ -42,7 +42,7 @@ def example(tmp_path: Path) -> Path:
     token.chmod(0o600)
     copy = tmp_path / "config.yaml"
     text = (ROOT / "examples/config.yaml").read_text()
-    copy.write_text(text.replace("/etc/psa-reconciler/pve.token", str(token)))
+    copy.write_text(text.replace("credential:pve.token", str(token)))
     return copy
 
 
