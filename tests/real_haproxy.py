@@ -25,6 +25,14 @@ def free_address() -> str:
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
+@contextlib.contextmanager
+def refusing_address() -> Iterator[str]:
+    """Give a loopback address that refuses every connection while the block runs, and is nobody else's."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # bound and not listening
+        yield f"127.0.0.1:{held.getsockname()[1]}"
+
+
 class _QuietServer(ThreadingHTTPServer):
     daemon_threads = True
 

@@ -19,7 +19,7 @@ from reconcilers.transports.haproxy import HaproxyTransport
 from reconcilers.transports.haproxy_endpoints import HaproxyEndpoints
 from tests.fakes.haproxy import FakeBackend, FakeHaproxy, FakeServer
 from tests.faulty_server import FaultyServer, Manner, a_faulty_server, reset
-from tests.real_haproxy import Site, a_site, free_address, until
+from tests.real_haproxy import Site, a_site, refusing_address, until
 
 NOTHING = Counters(0, 0, 0, 0, 0, 0, 0, 0)
 ANSWERED = replace(NOTHING, requests=1, attempts=1, answers_2xx=1)
@@ -121,11 +121,12 @@ class RealRig:
                 await ended(reader)
 
     async def refuse(self) -> None:
-        backend = one_server(free_address(), "timeout connect 200ms")
-        self.haproxy.reload(replace(self.haproxy.config, backends=(backend,)))
-        async with connected(self.haproxy) as (reader, writer):
-            writer.write(GET)
-            assert b" 503 " in await ended(reader)
+        with refusing_address() as nobody:
+            backend = one_server(nobody, "timeout connect 200ms")
+            self.haproxy.reload(replace(self.haproxy.config, backends=(backend,)))
+            async with connected(self.haproxy) as (reader, writer):
+                writer.write(GET)
+                assert b" 503 " in await ended(reader)
 
     def reload(self) -> None:
         self.haproxy.reload()
@@ -301,11 +302,17 @@ async def _four_requests(haproxy: LabHaproxy) -> None:
             assert b" 200 " in await ended(reader)
 
 
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    with refusing_address() as address:
+        yield address
+
+
 @pytest.mark.parametrize("option", ["option redispatch", "option redispatch 1"])
 async def test_what_goes_to_another_server_is_no_error_of_the_one_that_refused(
-    site: Site, green: FaultyServer, option: str
+    site: Site, green: FaultyServer, nobody: str, option: str
 ) -> None:
-    backend = both_servers(free_address(), green.address, "timeout connect 200ms", option)
+    backend = both_servers(nobody, green.address, "timeout connect 200ms", option)
     rig = RealRig(site.start(backend), green)
     await _four_requests(rig.haproxy)
     found = await settled(rig, "blue")
@@ -315,8 +322,10 @@ async def test_what_goes_to_another_server_is_no_error_of_the_one_that_refused(
     assert (await settled(rig)).total == 4
 
 
-async def test_without_redispatch_the_one_that_refuses_has_the_error(site: Site, green: FaultyServer) -> None:
-    backend = both_servers(free_address(), green.address, "timeout connect 200ms", "no option redispatch")
+async def test_without_redispatch_the_one_that_refuses_has_the_error(
+    site: Site, green: FaultyServer, nobody: str
+) -> None:
+    backend = both_servers(nobody, green.address, "timeout connect 200ms", "no option redispatch")
     rig = RealRig(site.start(backend), green)
     answers = []
     for _ in range(2):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from daemon.sources.nodes import LARGEST_FILE
 from daemon.sources.parser import ChildParser
 from daemon.sources.tree import parse_here
+from lab.processes import identify
 from tests.builders_source import container_yaml
 
 GOOD = container_yaml().encode()
@@ -37,8 +38,9 @@ async def child_of(parser: ChildParser) -> int:
 def ends(pid: int, within_s: float = 5.0) -> bool:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
-        if not Path(f"/proc/{pid}/stat").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text():
+        if identify(pid) is None:
             return True
+        time.sleep(0.01)
     return False
 
 

@@ -82,3 +82,9 @@ def test_nothing_to_do_is_silent_and_quick(tmp_path: Path) -> None:
     assert first.returncode == second.returncode == 0
     assert second.stdout == second.stderr == ""
     assert time.monotonic() - started < 0.3
+
+
+def test_a_package_for_two_commands_is_asked_for_once(person: Path) -> None:
+    result = set_up(person, "psa-imaginary=psa-one", "psa-imaginary-2=psa-two", "psa-imaginary=psa-three")
+
+    assert result.stderr.endswith("ask for: apt-get install psa-imaginary psa-imaginary-2\n")
