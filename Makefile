@@ -20,7 +20,7 @@ help: ## Show this list
 setup: ## Install what is missing: Debian packages through apt, Python packages from uv.lock into .venv
 	@tools/setup
 
-demo: ## Show everything on real parts in under two minutes; KEEP=1 leaves it running
+demo: ## Show everything on real parts in about a minute; KEEP=1 leaves it running
 	@tools/setup prometheus=prometheus prometheus-alertmanager=prometheus-alertmanager
 	@$(BIN)/psactl demo $(if $(KEEP),--keep) --dir $(DIR) $(ARGS)
 

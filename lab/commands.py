@@ -118,7 +118,7 @@ cli.add_command(template)
 )
 @click.option("--keep", is_flag=True, help="Leave everything running, with hints how to go on.")
 def demo(root: Path | None, *, keep: bool) -> None:
-    """Show what the daemon does, on real parts, in under a minute."""
+    """Show what the daemon does, on real parts, in about a minute."""
     sys.exit(run_demo(root, keep=keep))
 
 
