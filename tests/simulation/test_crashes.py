@@ -14,7 +14,7 @@ from tests.fakes.haproxy import FakeBackend, FakeHaproxy, FakeServer
 from tests.simulation.crashes import Killer, Machine, every_crash
 from tests.simulation.world import World, a_world
 
-pytestmark = [pytest.mark.looptime(end=10**9), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.looptime(end=10**9, noop_cycles=0), pytest.mark.timeout(240)]
 
 REDIS = Key("Container", "psa-redis")
 GATEWAY = Key("Service", "psa-api-gateway")

@@ -21,7 +21,7 @@ from tests.simulation.release_world import (
     service_spec,
 )
 
-pytestmark = [pytest.mark.looptime(end=10**9), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.looptime(end=10**9, noop_cycles=0), pytest.mark.timeout(600)]
 
 GATEWAY = Key("Service", "psa-api-gateway")
 VERSION_ASKED = "1.1.0"

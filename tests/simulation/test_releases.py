@@ -23,7 +23,7 @@ from tests.simulation.release_world import (
     service_spec,
 )
 
-pytestmark = [pytest.mark.looptime(end=10**9), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.looptime(end=10**9, noop_cycles=0), pytest.mark.timeout(120)]
 
 GATEWAY = Key("Service", "psa-api-gateway")
 

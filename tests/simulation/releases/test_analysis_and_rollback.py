@@ -9,7 +9,7 @@ from crds.service import Color
 from reconcilers.contract import TransientError
 from tests.simulation.stage import GATEWAY, NEW, OLD, Stage, a_stage
 
-pytestmark = [pytest.mark.looptime(end=10**9), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.looptime(end=10**9, noop_cycles=0), pytest.mark.timeout(120)]
 COLORS = pytest.mark.parametrize("live", list(Color), ids=lambda color: color.value)
 AWAY = TransientError("connection refused")
 
@@ -92,7 +92,7 @@ async def test_each_value_is_shown_with_its_verdict(live: Color) -> None:
 @COLORS
 async def test_without_requests_nothing_is_promoted_and_nothing_is_called_broken(live: Color) -> None:
     async with a_stage(live, rate=0) as stage:
-        await stage.begin(holdForEvidence="10m")
+        await stage.begin(holdForEvidence="2m")
         await stage.hold("NotEnoughTraffic")
         assert stage.attempt.phase is Phase.WATCH
         assert stage.attempt.first_bad_at is None
@@ -104,7 +104,7 @@ async def test_without_requests_nothing_is_promoted_and_nothing_is_called_broken
 @COLORS
 async def test_missing_evidence_that_nobody_looks_at_ends_in_a_rollback(live: Color) -> None:
     async with a_stage(live, rate=0) as stage:
-        await stage.begin(holdForEvidence="10m")
+        await stage.begin(holdForEvidence="2m")
         assert await stage.ended() == (Phase.ROLLED_BACK, "NotEnoughTraffic")
         assert stage.attempt.trigger is Trigger.DEADLINE
         assert "nobody ended the hold" in stage.attempt.message
@@ -163,7 +163,7 @@ async def test_response_times_within_their_limit_are_good(live: Color) -> None:
 @COLORS
 async def test_without_a_log_a_limit_of_the_response_time_holds_and_says_so(live: Color) -> None:
     async with a_stage(live) as stage:
-        await stage.begin(responseTime={"p95": "200ms"}, holdForEvidence="5m")
+        await stage.begin(responseTime={"p95": "200ms"}, holdForEvidence="2m")
         await stage.hold("NoResponseTimes")
         assert await stage.ended() == (Phase.ROLLED_BACK, "NoResponseTimes")
 
@@ -253,7 +253,7 @@ async def test_a_common_cause_that_stays_the_candidates_alone_goes_back(live: Co
 @COLORS
 async def test_a_common_cause_that_nobody_looks_at_ends_in_a_rollback(live: Color) -> None:
     async with a_stage(live) as stage:
-        await stage.begin(watch="10m", holdFor="5m")
+        await stage.begin(watch="10m", holdFor="2m")
         await stage.phase(Phase.WATCH)
         await stage.after(90)
         stage.version(OLD, error_rate=0.2)
@@ -292,7 +292,7 @@ async def test_a_candidate_that_hangs_is_found_long_before_haproxy_gives_up(live
 async def test_failures_that_haproxy_hides_keep_a_version_from_being_promoted(live: Color) -> None:
     async with a_stage(live) as stage:
         stage.version(NEW, refuses=True)
-        await stage.begin(holdFor="5m", holdForEvidence="5m")
+        await stage.begin(holdFor="2m", holdForEvidence="2m")
         assert (await stage.ended())[0] is Phase.ROLLED_BACK
         assert Phase.PROMOTE not in stage.phases
         assert stage.users.failed.total() == 0, "users saw nothing"
@@ -300,7 +300,7 @@ async def test_failures_that_haproxy_hides_keep_a_version_from_being_promoted(li
 
 
 @COLORS
-@pytest.mark.parametrize("after_s", [1.0, 60.0, 900.0])
+@pytest.mark.parametrize("after_s", [1.0, 60.0, 660.0])
 async def test_a_fault_after_the_promotion_goes_back_to_the_old_version_that_still_runs(
     live: Color, after_s: float
 ) -> None:

@@ -13,7 +13,7 @@ from daemon.store.operations import Assign, Suspend
 from tests.simulation.release_world import declared, release_spec, service_spec
 from tests.simulation.stage import GATEWAY, NEW, NEWER, OLD, Stage, a_stage
 
-pytestmark = [pytest.mark.looptime(end=10**9), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.looptime(end=10**9, noop_cycles=0), pytest.mark.timeout(120)]
 COLORS = pytest.mark.parametrize("live", list(Color), ids=lambda color: color.value)
 NAME = "psa-api-gateway"
 
@@ -35,7 +35,7 @@ async def test_a_pause_holds_the_watch_and_the_rule_still_acts(live: Color) -> N
         await stage.begin(watch="30s")
         await stage.phase(Phase.WATCH)
         assert (await stage.ask("pause")).accepted
-        await stage.after(300)
+        await stage.after(120)
         assert stage.attempt.phase is Phase.WATCH
         assert "paused by anna: because" in stage.says
         stage.version(NEW, error_rate=0.3)
@@ -78,13 +78,13 @@ async def test_a_freeze_stops_what_runs_and_lets_nothing_begin_and_ends_by_itsel
     async with a_stage(live) as stage:
         await stage.begin()
         await stage.phase(Phase.WATCH)
-        await freeze(stage, minutes=10)
-        await stage.after(300)
+        await freeze(stage, minutes=4)
+        await stage.after(120)
         assert stage.attempt.phase is Phase.WATCH
         assert "Frozen until" in stage.says
         assert not (await stage.ask("promote")).accepted
         assert await stage.ended() == (Phase.COMPLETED, None)
-        await freeze(stage, minutes=10)
+        await freeze(stage, minutes=4)
         await stage.declare(release_spec(NEWER))
         await stage.after(60)
         assert stage.attempt.version == NEW

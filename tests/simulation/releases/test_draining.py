@@ -9,7 +9,7 @@ from crds.release import Phase
 from crds.service import Color
 from tests.simulation.stage import NEW, NEWER, OLD, a_stage
 
-pytestmark = [pytest.mark.looptime(end=10**9), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.looptime(end=10**9, noop_cycles=0), pytest.mark.timeout(120)]
 COLORS = pytest.mark.parametrize("live", list(Color), ids=lambda color: color.value)
 
 
@@ -82,6 +82,7 @@ async def test_a_slot_is_replaced_only_when_nothing_is_open_in_it(live: Color) -
         assert await stage.ended() == (Phase.COMPLETED, None)
 
 
+@pytest.mark.slow
 @COLORS
 async def test_a_slot_in_which_requests_stay_open_for_ever_fails_the_attempt_and_is_left_alone(
     live: Color,

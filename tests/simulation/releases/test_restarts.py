@@ -13,7 +13,7 @@ from reconcilers.contract import TransientError
 from tests.simulation.release_world import release_spec
 from tests.simulation.stage import NEW, NEWER, Stage, a_stage
 
-pytestmark = [pytest.mark.looptime(end=10**9), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.looptime(end=10**9, noop_cycles=0), pytest.mark.timeout(120)]
 COLORS = pytest.mark.parametrize("live", list(Color), ids=lambda color: color.value)
 GATEWAY = "psa-api-gateway"
 HOUR_S = 3600

@@ -12,7 +12,7 @@ from crds.service import Color
 from tests.simulation.release_world import release_spec, service_name, service_spec
 from tests.simulation.stage import NEW, NEWER, OLD, Stage, a_stage
 
-pytestmark = [pytest.mark.looptime(end=10**9), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.looptime(end=10**9, noop_cycles=0), pytest.mark.timeout(120)]
 COLORS = pytest.mark.parametrize("live", list(Color), ids=lambda color: color.value)
 GATEWAY, CRM, TICKETS = (service_name(number) for number in range(3))
 
