@@ -57,6 +57,7 @@ from reconcilers.release.client import ReportFolder
 from reconcilers.release.observe import Outside
 from reconcilers.release.reconciler import ReleaseReconciler
 from reconcilers.service.reconciler import ServiceReconciler
+from reconcilers.shelter import Shelter
 from reconcilers.split.reconciler import SplitReconciler
 from reconcilers.transports.haproxy import HaproxyTransport
 from reconcilers.transports.haproxy_endpoints import HaproxyEndpoints
@@ -133,6 +134,7 @@ def build_reconcilers(
     """Make all kinds."""
     clusters = {name: ProxmoxContainers(transport) for name, transport in transports.proxmox.items()}
     phases, triggers = ([each.value for each in kind] for kind in (Phase, Trigger))
+    shelter = Shelter()
     outside = Outside(
         balancers=transports.haproxy,
         clusters=transports.proxmox,
@@ -150,6 +152,7 @@ def build_reconcilers(
             process=random.uid(),
             monotonic=clock.monotonic,
             now=clock.now,
+            shelter=shelter,
         ),
         "Service": ServiceReconciler(transports.haproxy),
         "TrafficSplit": SplitReconciler(
@@ -157,6 +160,7 @@ def build_reconcilers(
             TrafficMetrics(registry),
             clock.now,
             backends=BackendMetrics(registry),
+            shelter=shelter,
         ),
     }
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from crds.balancer import ServerShare, TrafficSplitSpec, TrafficSplitStatus
 from crds.meta import ConditionType, Truth
+from crds.service import Color, share_of
 from reconcilers.contract import Amend, Note, Plan, Resource, Verdict
 from reconcilers.servers import (
     Arranged,
@@ -28,7 +29,7 @@ _SOON: Final = timedelta(milliseconds=200)
 
 def plan_split(split: Resource[TrafficSplitSpec], seen: SeenSplit, now: datetime) -> Plan[Command]:
     """Bring every node that answers to what is in force, raising first, and say what stands against it."""
-    spec, nodes = split.spec.in_force(now), [node for node in seen.nodes if isinstance(node, Node)]
+    spec, nodes = _in_force(split.spec, seen, now), [node for node in seen.nodes if isinstance(node, Node)]
     override, before = _said(spec, now), _status(split).override
     arranged = [_arranged(split, spec, node, is_new=override != before) for node in nodes]
     waiting, blocked = all_waiting(arranged), first_problem(arranged)
@@ -54,6 +55,14 @@ def plan_split(split: Resource[TrafficSplitSpec], seen: SeenSplit, now: datetime
         waiting=waiting,
         blocked=blocked,
     )
+
+
+def _in_force(spec: TrafficSplitSpec, seen: SeenSplit, now: datetime) -> TrafficSplitSpec:
+    """Return what holds now: stable alone while the store takes nothing, else override or record."""
+    if seen.shelter is None:
+        return spec.in_force(now)
+    update = {color.value: share_of(spec, color).given(100 * (color is seen.shelter)) for color in Color}
+    return spec.model_copy(update=update)
 
 
 def shares(spec: TrafficSplitSpec) -> tuple[ServerShare, ServerShare]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -11,6 +12,7 @@ from metrics.traffic import TrafficMetrics
 from reconcilers.contract import DONE, Outcome, Plan, Resource, Step, TransientError, View
 from reconcilers.counters import CountedNode, Counters
 from reconcilers.servers import Command, Node
+from reconcilers.shelter import Shelter
 from reconcilers.split.apply import apply_command
 from reconcilers.split.client import SplitClient
 from reconcilers.split.model import SeenSplit
@@ -35,16 +37,19 @@ class SplitReconciler:
         monotonic: Callable[[], float] | None = None,
         *,
         backends: BackendMetrics | None = None,
+        shelter: Shelter | None = None,
     ) -> None:
         """Take *now*, the wall time that overrides end by, and *monotonic*, seconds since some fixed moment.
 
         Without *monotonic* it is the loop's own time, without *backends* nothing is counted.
+        *shelter* goes before the split.
         """
         self._client = client
         self._now = now
         self._metrics = metrics
         self._monotonic = monotonic
         self._backends = backends
+        self._shelter = shelter if shelter is not None else Shelter()
         self._tidied_at: float | None = None
 
     def endpoint(self, resource: Resource[TrafficSplitSpec]) -> str | None:
@@ -63,7 +68,7 @@ class SplitReconciler:
         self._measure(resource, seen, now)
         if self._backends is not None:
             await self._count(self._backends, resource.spec.endpoint, resource.spec.backend, now)
-        return seen
+        return replace(seen, shelter=self._shelter.of(resource.spec.service))
 
     def plan(self, resource: Resource[TrafficSplitSpec], seen: SeenSplit, now: datetime) -> Plan[Command]:
         return plan_split(resource, seen, now)

@@ -176,10 +176,16 @@ class ReleaseWorld:
             responses=self,
             reports=self,
         )
+        others = self.world.reconcilers()
         release = ReleaseReconciler(
-            outside, metrics, process=f"run {self.runs}", monotonic=loop.time, now=self.world.clock.now
+            outside,
+            metrics,
+            process=f"run {self.runs}",
+            monotonic=loop.time,
+            now=self.world.clock.now,
+            shelter=self.world.shelter,
         )
-        return {**self.world.reconcilers(), "Release": release}
+        return {**others, "Release": release}
 
     async def get(self, host: str, port: int, path: str) -> HttpAnswer:
         """Answer as the container behind the address would."""

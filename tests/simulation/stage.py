@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -13,7 +14,7 @@ from crds.meta import ConditionType, Key, Mode
 from crds.release import Attempt, Phase, ReleaseMemo, ReleaseSpec, ReleaseStatus
 from crds.service import Color, ServiceSpec
 from daemon.engine.controller import Controller
-from daemon.store.database import Database
+from daemon.store.database import Database, Statement
 from daemon.store.operations import Event, Operation, Orphan
 from daemon.store.state import State
 from daemon.store.store import Changed, Store
@@ -39,6 +40,17 @@ _STEP_S: Final = 0.25
 _ENDED: Final = frozenset({Phase.COMPLETED, Phase.FAILED, Phase.ROLLED_BACK})
 
 
+class FullDisk(Database):
+    """A database that takes nothing while its disk is full."""
+
+    is_full = False
+
+    def write(self, statements: Iterable[Statement]) -> None:
+        if self.is_full:
+            raise sqlite3.OperationalError("database or disk is full")
+        super().write(statements)
+
+
 @dataclass
 class Daemon:
     """One process."""
@@ -55,7 +67,7 @@ class Stage:
     world: ReleaseWorld
     live: Color
     group: asyncio.TaskGroup
-    database: Database = field(default_factory=lambda: Database(":memory:"))
+    database: FullDisk = field(default_factory=lambda: FullDisk(":memory:"))
     daemon: Daemon | None = None
     phases: list[Phase] = field(default_factory=list)
     """Phases of all attempts, each time one was entered."""

@@ -16,6 +16,7 @@ from reconcilers.container.client import ProxmoxContainers
 from reconcilers.container.reconciler import ContainerReconciler
 from reconcilers.contract import TransientError
 from reconcilers.service.reconciler import ServiceReconciler
+from reconcilers.shelter import Shelter
 from reconcilers.split.reconciler import SplitReconciler
 from reconcilers.transports.proxmox import NOTHING, ApiPath, Json, Method
 from reconcilers.transports.proxmox_errors import Refusal, classify
@@ -79,14 +80,16 @@ class World:
     proxmox: SimulatedProxmox
     haproxy: FakeHaproxy
     clock: VirtualClock = field(default_factory=VirtualClock)
+    shelter: Shelter = field(default_factory=Shelter)
 
     def reconcilers(self) -> Mapping[str, AnyReconciler]:
         """Return what a new process would have."""
         metrics = TrafficMetrics(CollectorRegistry())
+        self.shelter = Shelter()
         return {
             "Container": ContainerReconciler({"pve": ProxmoxContainers(self.proxmox)}),
             "Service": ServiceReconciler(self.haproxy),
-            "TrafficSplit": SplitReconciler(self.haproxy, metrics, self.clock.now),
+            "TrafficSplit": SplitReconciler(self.haproxy, metrics, self.clock.now, shelter=self.shelter),
         }
 
 
