@@ -342,6 +342,17 @@ class Shown(Model):
     """The verdict of the last second as a sentence."""
 
 
+class Clinging(Model):
+    """Who still comes to the old version after the promotion: clients that a cookie binds."""
+
+    requests: int = 0
+    """The old version's requests at the last look, of all entries."""
+    pids: dict[str, int] = Field(default_factory=dict)
+    """The HAProxy processes of that look, by socket."""
+    looks: int = 0
+    """Looks at which more had come, since the drain is all but over and these processes run."""
+
+
 class ReleaseMemo(Model):
     """What a release writes down each second while it watches."""
 
@@ -376,6 +387,8 @@ class ReleaseMemo(Model):
     """Last readings of response times by endpoint, backend and server: answers, then how many too slow."""
     healthy_since: datetime | None = None
     """Since when all candidates are healthy."""
+    clinging: Clinging | None = None
+    """Who still comes to the old version; absent before the promotion."""
     soaked_s: float = 0.0
     """Seconds of the soak that the daemon has really seen."""
     stable_since_rollback: dict[str, Evidence] = Field(default_factory=dict)

@@ -34,7 +34,7 @@ from reconcilers.release.beginning import SUPERSEDED, ReleasePlan, plan_rest
 from reconcilers.release.model import ReleaseAction, SeenRelease, StopHook
 from reconcilers.release.phases import DEADLINES, ENDED, PROMOTED, WATCHED, Happening, can
 from reconcilers.release.preparation import deploy, health, nothing_yet, pre_check, smoke, verify
-from reconcilers.release.promotion import promote, roll_back, soak
+from reconcilers.release.promotion import promote, roll_back, soak, uncling
 from reconcilers.release.supervision import OPEN_HOLDS, OVERDUE, obeyed, shown, split, watch, watched
 from reconcilers.release.traffic import asserted, standstill
 from reconcilers.release.turn import Turn
@@ -105,6 +105,8 @@ def _turned(turn: Turn) -> Turn:
     for decide in (lambda each: obeyed(each, judgements), answered, superseded, _hold_ends, _goes_on):
         if not turn.is_settled:
             turn = decide(turn)
+    if turn.attempt.phase in PROMOTED:
+        turn = uncling(turn)
     if is_watched:
         turn = shown(turn, judgements)
     return asserted(turn).ticked()

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
+from crds.balancer import ServerState
 from crds.container import ContainerSpec, ContainerStatus
 from crds.meta import ConditionType, Truth
 from crds.release import Attempt, Check, Member, Phase, ReleaseMemo, ReleaseSpec, Trigger
@@ -12,6 +13,7 @@ from crds.service import (
     VERSION,
     container_annotations,
     container_key,
+    share_of,
 )
 from reconcilers.contract import Amend, Close, Outcome, OutcomeKind, Resource, Step, StepClass
 from reconcilers.hook_runs import HookResult, HookRun, HookState
@@ -56,6 +58,7 @@ def deploy(turn: Turn) -> Turn:
         member = turn.attempt.members.get(seen.name)
         if member is None or seen.service is None:
             continue
+        turn = turn.written(*_closed(seen, member))
         busy = _busy(seen, member)
         if busy is not None:
             waiting.append(busy)
@@ -74,12 +77,27 @@ def deploy(turn: Turn) -> Turn:
     return turn.moved(Happening.DONE)
 
 
+def _closed(seen: SeenMember, member: Member) -> Iterator[Amend]:
+    """Close an idle slot that only drains: a client that clings to it would meet its end."""
+    split, color = seen.split, member.candidate
+    if not member.is_entry or split is None or seen.service is None or not is_empty(split.spec, color):
+        return
+    share = share_of(split.spec, color)
+    if share.state is not ServerState.MAINT:
+        update = {color.value: share.model_copy(update={"state": ServerState.MAINT})}
+        yield Amend(split.key, split.spec.model_copy(update=update), split.annotations, seen.service.key)
+
+
 def _busy(seen: SeenMember, member: Member) -> str | None:
     """Say why the idle slot may not be replaced yet: it has, or may have, traffic."""
     if not member.is_entry or seen.split is None:
         return None
     if not is_empty(seen.split.spec, member.candidate):
         return f"{seen.name}: the {member.candidate.value} slot has traffic"
+    if share_of(seen.split.spec, member.candidate).state is not ServerState.MAINT:
+        return f"{seen.name}: the {member.candidate.value} slot is being closed"
+    if seen.split.observed_generation != seen.split.generation:
+        return f"{seen.name}: HAProxy does not have the split yet"
     held = connections(seen, member.candidate)
     if held is None:
         return f"{seen.name}: it is not known whether the {member.candidate.value} slot has requests"

@@ -3,13 +3,16 @@
 from datetime import timedelta
 from typing import Final
 
-from crds.release import HoldExit
+from crds.release import Clinging, HoldExit
 from reconcilers.release.phases import Happening
 from reconcilers.release.traffic import connections, not_read_back
 from reconcilers.release.turn import SOON, Turn
 
 _STUCK: Final = timedelta(seconds=15)
 _PAGE_AGAIN: Final = timedelta(minutes=30)
+#: At so many looks somebody must have come to the old version, counted from so long before the drain's end.
+_LOOKS: Final = 3
+_BEFORE_END: Final = timedelta(seconds=4)
 
 
 def promote(turn: Turn) -> Turn:
@@ -40,6 +43,28 @@ def _left_behind(turn: Turn) -> int:
     return total
 
 
+def uncling(turn: Turn) -> Turn:
+    """Close the old version, once the drain is over, for whoever a cookie still sends there.
+
+    Such clients hold no request most of the time, so that what is held does not tell of them. Another HAProxy
+    process begins with the configured weights: what comes then is not theirs.
+    """
+    if turn.attempt.is_closed or not turn.attempt.has_stable or turn.attempt.promoted_at is None:
+        return turn
+    evidence = turn.memo.entries.values()
+    requests = sum(each.failing.total.stable_requests for each in evidence)
+    pids = {mark.socket: mark.pid for each in evidence for mark in each.marks}
+    before = turn.memo.clinging or Clinging(requests=requests, pids=pids)
+    end = turn.attempt.promoted_at + turn.spec.drain
+    looks = before.looks if before.pids == pids and turn.now >= end - _BEFORE_END else 0
+    looks += before.pids == pids and requests > before.requests
+    turn = turn.remembers(clinging=Clinging(requests=requests, pids=pids, looks=looks))
+    if looks < _LOOKS or turn.now < end:
+        return turn
+    text = f"{turn.spec.drain.total_seconds():g} s after the promotion clients still came to the old version"
+    return turn.changed(is_closed=True).noted("ClientsMoved", f"{text}: it is closed, they go to the new one")
+
+
 def soak(turn: Turn) -> Turn:
     """Keep the old version as the way back, by the wall clock and by what was really seen."""
     promoted = turn.attempt.promoted_at or turn.attempt.entered_at
@@ -47,6 +72,9 @@ def soak(turn: Turn) -> Turn:
     turn = turn.remembers(soaked_s=soaked)
     wanted_s = turn.spec.soak.total_seconds()
     rest_s = max(wanted_s - soaked, (promoted + turn.spec.soak - turn.now).total_seconds())
+    if rest_s <= 0 and turn.attempt.has_stable and not turn.attempt.is_closed:
+        # Drained, it would be there for clients that a cookie binds, until the next release takes its place.
+        return turn.changed(is_closed=True).waits("the old version is closed", SOON)
     if rest_s <= 0:
         return turn.moved(Happening.DONE)
     return turn.waits(f"the old version stays as the way back, {_text(rest_s)} more")

@@ -363,7 +363,7 @@ def test_in_the_soak_it_looks_each_second_and_after_ten_minutes_each_ten() -> No
 
 @pytest.mark.parametrize("seen_s", [10.0, 7200.0])
 def test_the_soak_ends_by_the_wall_clock_and_by_what_was_seen(seen_s: float) -> None:
-    long_ago = {"promoted_at": START - HOUR}
+    long_ago = {"promoted_at": START - HOUR, "is_closed": True}
     plan = Scene(Phase.SOAK, spec={"soak": "30m"}, attempt=long_ago, memo={"soaked_s": seen_s}).plan()
     assert attempt_of(plan).phase is (Phase.COMPLETED if seen_s > 1800 else Phase.SOAK)
     early = Scene(Phase.SOAK, spec={"soak": "30m"}, memo={"soaked_s": seen_s}).plan()
