@@ -98,50 +98,48 @@ def members(draw: st.DrawFn, live: Color | None) -> dict[str, Any]:
 
 
 @st.composite
+def releases(draw: st.DrawFn) -> dict[str, Any]:
+    """Return what was asked of the release, and what holds or has lost it."""
+    verbs = draw(st.lists(st.sampled_from(VERBS), max_size=3))
+    asked = tuple(a_request(verb, number=number) for number, verb in enumerate(verbs, start=1))
+    holds = st.sampled_from([None, ("Suspended", "left alone"), ("DependencyNotReady", "waits")])
+    gone = st.sampled_from([None, START])
+    return {"requests": asked, "held": draw(holds), "orphaned_since": draw(gone)}
+
+
+@st.composite
+def looks(draw: st.DrawFn) -> dict[str, Any]:
+    """Return what is seen beside the services."""
+    states = draw(st.lists(st.sampled_from([None, *HookState]), min_size=3, max_size=3))
+    runs = [(run, state) for run, state in zip(RUNS, states, strict=True) if state is not None]
+    freeze = Freeze(until=START + timedelta(hours=1), reason="week-end", actor="anna")
+    seen: dict[str, Any] = {
+        "hooks": {run: HookResult("unit", state, state.value) for run, state in runs},
+        "unseen_hooks": draw(st.sampled_from([None, "the records cannot be read"])),
+        "intents": tuple(_intent(number, run) for number, run in enumerate(RUNS) if draw(st.booleans())),
+        "freeze": draw(st.sampled_from([None, freeze])),
+        "process": draw(st.sampled_from(["this run", "another run"])),
+    }
+    return seen | ({"preflight": None} if draw(st.booleans()) else {})
+
+
+@st.composite
 def scenes(draw: st.DrawFn) -> Scene:
-    phase = draw(st.sampled_from(RUNNING))
     live = draw(st.sampled_from([Color.BLUE, Color.GREEN, None]))
     hold = None
     if draw(st.booleans()):
         after = timedelta(minutes=draw(st.sampled_from([-1, 5])))
         hold = a_hold(draw(st.sampled_from(HOLDS)), then=draw(st.sampled_from(list(HoldExit))), for_=after)
-    attempt: dict[str, Any] = {"hold": hold, "entered_at": START - timedelta(seconds=draw(SECONDS))}
-    release: dict[str, Any] = {
-        "requests": tuple(
-            a_request(verb, number=number)
-            for number, verb in enumerate(draw(st.lists(st.sampled_from(VERBS), max_size=3)), start=1)
-        )
-    }
-    if draw(st.booleans()):
-        release["held"] = draw(
-            st.sampled_from([None, ("Suspended", "left alone"), ("DependencyNotReady", "waits")])
-        )
-        release["orphaned_since"] = draw(st.sampled_from([None, START]))
-    states = draw(st.lists(st.sampled_from([None, *HookState]), min_size=3, max_size=3))
-    hooks = {
-        run: HookResult("unit", state, state.value) for run, state in zip(RUNS, states, strict=True) if state
-    }
-    seen: dict[str, Any] = {
-        "hooks": hooks,
-        "unseen_hooks": draw(st.sampled_from([None, "the records cannot be read"])),
-        "intents": tuple(_intent(number, run) for number, run in enumerate(RUNS) if draw(st.booleans())),
-        "freeze": draw(
-            st.sampled_from([None, Freeze(until=START + timedelta(hours=1), reason="x", actor="y")])
-        ),
-        "process": draw(st.sampled_from(["this run", "another run"])),
-    }
-    if draw(st.booleans()):
-        seen["preflight"] = None
-    memo = {"entries": {GATEWAY: draw(evidences())}, "rates": {GATEWAY: 20.0}} if draw(st.booleans()) else {}
+    known = {"entries": {GATEWAY: draw(evidences())}, "rates": {GATEWAY: 20.0}}
     return Scene(
-        phase,
+        draw(st.sampled_from(RUNNING)),
         live,
         spec=HOOKS if draw(st.booleans()) else {},
-        attempt=attempt,
-        memo=memo,
-        release=release,
+        attempt={"hold": hold, "entered_at": START - timedelta(seconds=draw(SECONDS))},
+        memo=known if draw(st.booleans()) else {},
+        release=draw(releases()) if draw(st.booleans()) else {},
         members={0: draw(members(live))},
-        seen=seen,
+        seen=draw(looks()) if draw(st.booleans()) else {},
         version=draw(st.sampled_from([NEW, OLD, "1.2.0"])),
     )
 
