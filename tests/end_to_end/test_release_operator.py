@@ -70,6 +70,7 @@ def test_a_person_retries_what_was_rolled_back_and_promotes_it(short_path: Path)
     assert users.failed == 0, users
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_traffic_set_by_hand_holds_the_release_and_a_rollback_ends_what_sends_users_to_the_candidate(
     short_path: Path,

@@ -56,8 +56,3 @@ def test_a_first_release_makes_what_it_needs_and_gets_all_traffic_without_a_spli
         assert Phase.SPLIT.value not in lab.reasons()
         assert lab.shares() == (100, 0)
         lab.wait("everything to be Ready", lambda: not lab.sight.unready())
-        with lab.users(50) as users:
-            lab.ask_for(NEW)
-            lab.wait_in(Phase.COMPLETED, number=2)
-        assert lab.shares() == (0, 100)
-        assert users.failed == 0, users

@@ -73,6 +73,7 @@ class _Clients:
                 thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_after_the_deadline_no_client_reaches_the_loser_neither_after_a_promotion_nor_a_rollback(
     short_path: Path,
@@ -105,6 +106,7 @@ def test_after_the_deadline_no_client_reaches_the_loser_neither_after_a_promotio
         assert clients.asked > 20 * _CLIENTS
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_client_that_comes_back_in_the_soak_moves_to_the_new_version(short_path: Path) -> None:
     with releases(short_path / "lab") as lab, lab.users(100) as users:
