@@ -158,7 +158,8 @@ def _standing(member: SeenMember) -> Standing | Obstacle:
     child = member.containers.get(live)
     version = None if child is None else child.annotations.get(VERSION)
     if version is None:
-        text = f"{member.name}: it is not known which version {live.value} runs"
+        hint = f"`initial: {{color: {live.value}, version: …}}` in its file says it"
+        text = f"{member.name}: it is not known which version {live.value} runs; {hint}"
         return Obstacle("VersionUnknown", text, waits=False)
     return Standing(member.name, service.spec, live, version)
 

@@ -45,6 +45,12 @@ class FullDisk(Database):
 
     is_full = False
 
+    def copy(self) -> "FullDisk":
+        """Return what a backup would have."""
+        other = FullDisk(":memory:")
+        self._connection.backup(other._connection)
+        return other
+
     def write(self, statements: Iterable[Statement]) -> None:
         if self.is_full:
             raise sqlite3.OperationalError("database or disk is full")
@@ -175,6 +181,11 @@ class Stage:
         with contextlib.suppress(asyncio.CancelledError):
             await self.daemon.running
         self.daemon = None
+
+    def forget(self) -> None:
+        """Lose the state directory while the daemon is stopped."""
+        assert self.daemon is None
+        self.database = FullDisk(":memory:")
 
     def _heard(self, changes: Sequence[Changed], events: Sequence[Event]) -> None:
         self.events += events

@@ -10,7 +10,7 @@ from crds.balancer import ServerState
 from crds.release import Phase
 from crds.service import Color
 from reconcilers.contract import TransientError
-from tests.simulation.release_world import release_spec
+from tests.simulation.release_world import release_spec, service_spec
 from tests.simulation.stage import NEW, NEWER, Stage, a_stage
 
 pytestmark = [pytest.mark.looptime(end=10**9, noop_cycles=0), pytest.mark.timeout(120)]
@@ -318,3 +318,39 @@ async def test_what_happened_is_told_once_whatever_restarts(live: Color) -> None
         assert {reason: count for reason, count in counted.items() if count > 1} == {}
         assert counted["AttemptBegan"] == 1
         assert len(stage.world.reports) == 1
+
+
+@COLORS
+async def test_with_an_empty_store_no_release_is_begun_again_and_somebody_is_asked(live: Color) -> None:
+    async with a_stage(live) as stage:
+        await stage.begin(NEW)
+        assert await stage.ended() == (Phase.COMPLETED, None)
+        await stage.stop()
+        stage.forget()
+        writes = len(stage.world.world.proxmox.writes)
+        await stage.start()
+        initial = {"color": live.value, "version": "1.0.0"}
+        await stage.declare(service_spec(initial=initial), release_spec(NEW))
+        await stage.after(120)
+        assert stage.status.attempt is None
+        assert f"it is not known which version {live.other.value} runs" in stage.says
+        assert stage.share() == (0, 100), "who had the traffic has it"
+        assert len(stage.world.world.proxmox.writes) == writes
+        stage.no_user_is_lost()
+
+
+@COLORS
+async def test_an_older_store_begins_nothing_in_a_slot_that_it_does_not_know(live: Color) -> None:
+    async with a_stage(live) as stage:
+        before = stage.database.copy()
+        await stage.begin(NEW)
+        assert await stage.ended() == (Phase.COMPLETED, None)
+        await stage.stop()
+        stage.database = before
+        writes = len(stage.world.world.proxmox.writes)
+        await stage.start()
+        await stage.declare(release_spec(NEW))
+        await stage.phase(Phase.FAILED)
+        assert "which is not ours" in stage.attempt.message
+        assert len(stage.world.world.proxmox.writes) == writes
+        stage.no_user_is_lost()
