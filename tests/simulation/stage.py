@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from crds.meta import ConditionType, Key, Mode
 from crds.release import Attempt, Phase, ReleaseMemo, ReleaseSpec, ReleaseStatus
-from crds.service import Color, ServiceSpec
+from crds.service import Color, ServiceSpec, split_key
 from daemon.engine.controller import Controller
 from daemon.store.database import Database, Statement
 from daemon.store.operations import Event, Operation, Orphan
@@ -78,6 +78,7 @@ class Stage:
     phases: list[Phase] = field(default_factory=list)
     """Phases of all attempts, each time one was entered."""
     events: list[Event] = field(default_factory=list)
+    destroyed_in_use: list[int] = field(default_factory=list)
     shares: list[tuple[int, int]] = field(default_factory=list)
     """Blue's and green's weights for new clients on the first node, after each commit that changed them."""
 
@@ -224,6 +225,19 @@ class Stage:
         await self.declare(release_spec(version, services, **fields))
         await self.until(lambda: self.status.attempt is not None and self.attempt.version == version)
 
+    def watch_destruction(self) -> None:
+        """Take down which containers of the first service are destroyed while they have users."""
+        colors = {service_spec().colors[color].ctid: color for color in Color}
+
+        def check(ctid: int) -> None:
+            # A reload opens all servers until the split is seen again, a second later.
+            is_settled = self.haproxy.nodes[0].uptime_s > 3
+            has_split = split_key(service_name(0)) in self.state.objects
+            if is_settled and has_split and ctid in colors and self.server(colors[ctid]).share:
+                self.destroyed_in_use.append(ctid)
+
+        self.world.world.proxmox.before_destroying = check
+
     def switch_off(self, color: Color) -> None:
         """Let a colour's container of the first service stop by itself."""
         now = self.world.world.clock.now().timestamp()
@@ -308,12 +322,14 @@ async def a_stage(
         keys = [Key("Service", service_name(number)) for number in range(services)]
         if not first:
             await stage.until(lambda: all(stage.state.objects[key].is_ready() for key in keys))
+        stage.watch_destruction()
         world.users.rate, world.users.lost = rate, 0
         world.users.served.clear()
         stage.haproxy.blackouts.clear()
         stage.shares.clear()
         try:
             yield stage
+            assert stage.destroyed_in_use == []
         finally:
             crowd.cancel()
             if stage.daemon is not None:

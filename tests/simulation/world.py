@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -37,6 +37,8 @@ class SimulatedProxmox:
     auth: Auth
     writes: list[str] = field(default_factory=list)
     """Mutations that reached the cluster."""
+    before_destroying: Callable[[int], None] | None = None
+    """Called with the id of what is about to be destroyed."""
     slowness_s: float = 0.0
     """How much longer each answer takes."""
     lose_answers_of: str = ""
@@ -58,6 +60,8 @@ class SimulatedProxmox:
         now = START.timestamp() + asyncio.get_running_loop().time()
         if method != "GET":
             self.writes.append(f"{method} {where}")
+        if method == "DELETE" and len(path) == 4 and self.before_destroying is not None:
+            self.before_destroying(int(path[3]))
         response = self.cluster.handle(Request(method, f"/{where}", dict(params), self.auth), now)
         await asyncio.sleep(0.005)
         if method != "GET" and self.lose_answers_of and where.endswith(self.lose_answers_of):
