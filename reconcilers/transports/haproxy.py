@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket as os_socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -25,6 +26,8 @@ from reconcilers.transports.haproxy_counts import count_command, read_counted
 _NAME: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _LARGEST_ANSWER: Final = 16 * 1024 * 1024
 _HEAVIEST: Final = 256
+#: Commands at once to one node. HAProxy takes 10 (``stats maxconn``), queues some and turns the others away.
+_AT_ONCE: Final = 4
 AnswerT = TypeVar("AnswerT")
 
 
@@ -47,6 +50,7 @@ class HaproxyTransport:
             socket: f"node {number}" if len(sockets) > 1 else name for number, socket in enumerate(sockets, 1)
         }
         self._deadline_s = deadline_s
+        self._rooms = {socket: asyncio.Semaphore(_AT_ONCE) for socket in sockets}
 
     @property
     def sockets(self) -> tuple[str, ...]:
@@ -154,6 +158,11 @@ class HaproxyTransport:
             raise TransientError(f"no answer within {self._deadline_s:g} s at {socket}") from exc
 
     async def _ask(self, socket: str, command: str, read: Callable[[str], AnswerT]) -> AnswerT:
+        async with self._rooms[socket]:
+            text = await self._exchange(socket, command)
+        return read(text)
+
+    async def _exchange(self, socket: str, command: str) -> str:
         try:
             reader, writer = await self._connect(socket)
         except OSError as exc:
@@ -161,19 +170,30 @@ class HaproxyTransport:
         try:
             writer.write(command.encode("ascii") + b"\n")
             await writer.drain()
-            text = await _read_all(reader, command)
+            return await _read_all(reader, command)
         except OSError as exc:
             raise TransientError(f"{command} at {socket}: {_words(exc)}") from exc
         finally:
             writer.transport.abort()
-        return read(text)
 
     async def _connect(self, socket: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         target = self._targets[socket]
         if isinstance(target, Path):
-            return await asyncio.open_unix_connection(target)
+            return await asyncio.open_unix_connection(sock=_connected(target))
         host, port = target
         return await asyncio.open_connection(host, port, ssl=self._context)
+
+
+def _connected(path: Path) -> os_socket.socket:
+    """Connect to a UNIX socket, which takes no time; asyncio would take a full queue for a connection."""
+    found = os_socket.socket(os_socket.AF_UNIX)
+    found.settimeout(0)
+    try:
+        found.connect(str(path))
+    except OSError:
+        found.close()
+        raise
+    return found
 
 
 async def _read_all(reader: asyncio.StreamReader, command: str) -> str:
@@ -215,6 +235,8 @@ def _words(exc: OSError) -> str:
         return "there is no such socket"
     if isinstance(exc, ConnectionRefusedError):
         return "nobody listens there"
+    if isinstance(exc, BlockingIOError):
+        return "too many talk to it already: `stats maxconn` in haproxy.cfg is 10 by default"
     if isinstance(exc, PermissionError):
         return "the daemon's user may not open it"
     if isinstance(exc, ssl.SSLError) and exc.reason == "WRONG_VERSION_NUMBER":
