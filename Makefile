@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test test-slow test-all check format lint types arch docs bench sim sim-rule build clean
+.PHONY: help setup demo lab test test-slow test-all check format lint types arch docs bench sim sim-rule build install uninstall clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ lab: ## As demo, and leave it running, with hints how to go on
 	@$(MAKE) --no-print-directory demo KEEP=1
 
 test: ## All tests but the slow ones (under 10 minutes on 2 cores); ARGS goes to pytest
-	@tools/setup systemd=systemd-analyze wrk=wrk prometheus=promtool prometheus=prometheus \
+	@tools/setup systemd=systemd-analyze systemd-container=systemd-nspawn wrk=wrk prometheus=promtool prometheus=prometheus \
 		prometheus-alertmanager=amtool prometheus-alertmanager=prometheus-alertmanager
 	@$(PYTEST) -m "not slow"
 
@@ -59,7 +59,7 @@ docs: setup ## Write docs/reference from the models
 	@$(BIN)/python tools/dashboards.py
 	@$(BIN)/python tools/exported.py
 
-bench: ## Measure the figures of the design beside this machine's own floor: let nothing else run, 4 minutes
+bench: ## Measure the figures of the design beside this machine's floor: a quarter of an hour, idle; ARGS=decision for a part
 	@tools/setup wrk=wrk
 	@$(BIN)/python -m tests.bench $(ARGS)
 
@@ -72,6 +72,12 @@ sim-rule: setup ## Made-up releases against the decision rule, some minutes; ARG
 build: setup ## Wheel and source archive in dist/
 	@.venv-tools/bin/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist
 	@ls -1 dist
+
+install: ## As root: install this checkout for systemd (/opt/psa-reconciler, unit, user, psactl); DESTDIR= for a staged tree
+	@tools/install
+
+uninstall: ## As root: remove that again; settings and state stay, unless PURGE=1
+	@tools/install remove
 
 clean: ## Remove what the other targets made, the environments included
 	@rm -rf .venv .venv-* dist .lab .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -214,6 +214,7 @@ def releases(
     """
     options = Options(root, services=services, haproxies=haproxies, time_scale=0.05, metrics=metrics)
     lab, lock = prepare(options, lambda _line: None)
+    is_well = False
     try:
         arrange(lab)
         start_platform(lab, options, lock, lambda _line: None)
@@ -223,8 +224,9 @@ def releases(
         if is_ready:
             found.wait("everything to be Ready", lambda: not found.sight.unready(), 60)
         yield found
+        is_well = True
     finally:
         os.close(lock)
         lab.parts.end_all(grace_s=1)
-        sys.stdout.write(lab.parts.tail("daemon", lines=60))  # shown where the test fails
+        sys.stdout.write("" if is_well else lab.parts.tail("daemon", lines=60))
         assert marked(lab.record.mark) == frozenset()

@@ -130,12 +130,12 @@ def _start(lab: Lab, desired: Path, state: Path) -> float:
     return found
 
 
-def quiet(lab: Lab) -> Figure:
+def quiet(lab: Lab, when: str = "of quiet") -> Figure:
     """Writes of the store, events and changes of the outside while nothing is to do."""
     before = _counts(lab)
     time.sleep(QUIET_S)
     found = sum(after - at for after, at in zip(_counts(lab), before, strict=True))
-    return Figure(f"writes and steps in {QUIET_S} s of quiet", "", found, 0, 0, "nothing is to do")
+    return Figure(f"writes in {QUIET_S} s {when}", "", found, 0, 0, "nothing is to do")
 
 
 def _counts(lab: Lab) -> tuple[int, int, int]:
