@@ -26,7 +26,7 @@ def run(*arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str
 
 
 def up(folder: Path, *more: str) -> Lab:
-    run("up", "--dir", str(folder), "--no-daemon", "--services", "1", *more)
+    run("up", "--dir", str(folder), "--no-daemon", "--no-metrics", "--services", "1", *more)
     return Lab.open(folder)
 
 
