@@ -250,6 +250,8 @@ class Attempt(Model):
     """Split step, from 0."""
     step_at: datetime | None = None
     """When it last changed traffic."""
+    split_at: datetime | None = None
+    """When the candidates first had traffic: what began before cannot be their doing."""
     promoted_at: datetime | None = None
     """When the candidates got all traffic."""
     is_closed: bool = False

@@ -134,7 +134,7 @@ class Turn:
         if happening is Happening.NEXT_STEP:
             fields["step"] = self.attempt.step + 1
         if phase in {Phase.SPLIT, Phase.PROMOTE}:
-            fields["step_at"] = self.now
+            fields |= {"step_at": self.now, "split_at": self.attempt.split_at or self.now}
         if phase is Phase.PROMOTE:
             fields["promoted_at"] = self.now
         if phase in ENDED:
