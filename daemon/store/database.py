@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,7 @@ from daemon.store.codec import Cell, Row
 from daemon.store.operations import Event, Suspend
 from daemon.store.state import State
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 _SCHEMA: Final = """
 CREATE TABLE objects (
@@ -32,17 +33,23 @@ CREATE INDEX events_of ON events (kind, name, id);
 CREATE TABLE suspensions (
     kind TEXT, name TEXT, until TEXT, reason TEXT NOT NULL, actor TEXT NOT NULL, PRIMARY KEY (kind, name));
 CREATE TABLE vars (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE alerts (id INTEGER PRIMARY KEY, mark TEXT NOT NULL, heard_at TEXT NOT NULL);
 """
 
 #: What brings an older file to the next schema.
 _MIGRATIONS: Final = {
     1: "ALTER TABLE objects ADD COLUMN memo TEXT; "
-    "ALTER TABLE objects ADD COLUMN requests TEXT NOT NULL DEFAULT '[]';"
+    "ALTER TABLE objects ADD COLUMN requests TEXT NOT NULL DEFAULT '[]';",
+    2: "CREATE TABLE alerts (id INTEGER PRIMARY KEY, mark TEXT NOT NULL, heard_at TEXT NOT NULL);",
 }
 
 #: How many rows are kept; the rest of the history is in the journal of systemd.
 KEPT_EVENTS: Final = 10_000
 KEPT_INTENTS: Final = 10_000
+#: Of one object's alerts only so many events are kept, so that a storm does not drive out its history.
+KEPT_ALERT_EVENTS: Final = 2_000
+#: Counting the events takes half a millisecond, so it is done this rarely.
+TRIMMED_EACH: Final = 64
 
 Statement = tuple[str, Row]
 
@@ -60,11 +67,19 @@ PUT_OBJECT: Final = _insert("objects", codec.OBJECT_COLUMNS)
 PUT_INTENT: Final = _insert("intents", codec.INTENT_COLUMNS)
 CLOSE_INTENT: Final = "UPDATE intents SET state = ?, reference = coalesce(?, reference) WHERE id = ?"
 PUT_EVENT: Final = _insert("events", codec.EVENT_COLUMNS)
-TRIM_EVENTS: Final = "DELETE FROM events WHERE id <= ?"
+TRIM_EVENTS: Final = (
+    "DELETE FROM events WHERE id <= (SELECT id FROM events ORDER BY id DESC LIMIT 1 OFFSET ?)"
+)
+TRIM_ALERT_EVENTS: Final = (
+    "DELETE FROM events WHERE kind = ?1 AND name = ?2 AND reason GLOB 'Alert*' AND id <= "
+    "(SELECT id FROM events WHERE kind = ?1 AND name = ?2 ORDER BY id DESC LIMIT 1 OFFSET ?3)"
+)
 TRIM_INTENTS: Final = "DELETE FROM intents WHERE id <= ? AND state NOT IN ('running', 'unknown')"
 PUT_SUSPENSION: Final = _insert("suspensions", "kind, name, until, reason, actor")
 DROP_SUSPENSION: Final = "DELETE FROM suspensions WHERE kind = ? AND name = ?"
 PUT_VALUE: Final = _insert("vars", "name, value")
+PUT_ALERT: Final = _insert("alerts", "id, mark, heard_at")
+TRIM_ALERTS: Final = "DELETE FROM alerts WHERE id <= ?"
 
 
 class Database:
@@ -143,6 +158,11 @@ class Database:
         where, row = ("", ()) if key is None else (" AND kind = ? AND name = ?", (key.kind, key.name))
         sql = f"SELECT {codec.EVENT_COLUMNS} FROM events WHERE id > ?{where} ORDER BY id DESC LIMIT ?"  # noqa: S608
         return tuple(codec.event_from(found) for found in reversed(self._rows(sql, (after, *row, limit))))
+
+    def alerts(self) -> tuple[tuple[int, str, datetime], ...]:
+        """Return number, mark and time of all alerts that are remembered, oldest first."""
+        rows = self._rows("SELECT id, mark, heard_at FROM alerts ORDER BY id")
+        return tuple((int(row[0] or 0), str(row[1]), codec.instant(row[2])) for row in rows)
 
     def integrity(self) -> str:
         """Return ``ok``, or what SQLite finds wrong with the file."""

@@ -126,6 +126,20 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Hear:
+    """Alerts that were never heard of: each leaves an event of its own and a mark (``AlertMemory`` makes it).
+
+    ``first`` is the number of the first mark; marks numbered up to ``forget`` are dropped.
+    """
+
+    at: datetime
+    marks: tuple[str, ...]
+    records: tuple[Record, ...]
+    first: int
+    forget: int
+
+
+@dataclass(frozen=True, slots=True)
 class Suspend:
     """A person wants the object left alone until ``until`` (UTC), or until resumed."""
 
@@ -150,7 +164,9 @@ class Assign:
     value: str
 
 
-Operation = Apply | Orphan | Report | Ask | Reply | Begin | Settle | Miss | Record | Suspend | Resume | Assign
+Operation = (
+    Apply | Orphan | Report | Ask | Reply | Begin | Settle | Miss | Record | Hear | Suspend | Resume | Assign
+)
 
 
 @dataclass(frozen=True, slots=True)

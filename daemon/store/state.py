@@ -13,6 +13,7 @@ from daemon.store.operations import (
     Assign,
     Begin,
     Event,
+    Hear,
     Miss,
     Operation,
     Orphan,
@@ -84,8 +85,8 @@ def advance(state: State, operation: Operation) -> State:
             return _with_object(state, _changed_object(state, operation))
         case Begin() | Settle() | Miss():
             return _with_intent(state, operation)
-        case Record():
-            return _with_event(state, operation)
+        case Record() | Hear():
+            return _with_events(state, operation)
         case Suspend():
             return replace(state, suspended={**state.suspended, operation.key: operation})
         case Resume(key):
@@ -224,21 +225,33 @@ def _settled(state: State, intent: Intent, operation: Settle | Miss) -> State:
     return state if intents == state.open_intents else replace(state, open_intents=intents)
 
 
-def _with_event(state: State, operation: Record) -> State:
+def _with_events(state: State, operation: Record | Hear) -> State:
+    if isinstance(operation, Hear):  # one copy for the whole batch
+        events = heard_events(operation, state.next_event)
+        heard = {**state.last_events, **{event.key: event for event in events}}
+        return replace(state, last_events=heard, next_event=state.next_event + len(events))
     last = state.last_events.get(operation.key)
     said = (operation.reason, operation.message, operation.warning, operation.actor)
     if last is not None and (last.reason, last.message, last.warning, last.actor) == said:
         event = replace(last, at=operation.at, count=last.count + 1)
         return replace(state, last_events={**state.last_events, operation.key: event})
-    event = Event(
-        id=state.next_event,
-        at=operation.at,
-        key=operation.key,
-        reason=operation.reason,
-        message=operation.message,
-        warning=operation.warning,
+    told = {**state.last_events, operation.key: _event(state.next_event, operation)}
+    return replace(state, last_events=told, next_event=state.next_event + 1)
+
+
+def _event(number: int, record: Record) -> Event:
+    return Event(
+        id=number,
+        at=record.at,
+        key=record.key,
+        reason=record.reason,
+        message=record.message,
+        warning=record.warning,
         count=1,
-        actor=operation.actor,
+        actor=record.actor,
     )
-    events = {**state.last_events, operation.key: event}
-    return replace(state, last_events=events, next_event=state.next_event + 1)
+
+
+def heard_events(hear: Hear, first: int) -> tuple[Event, ...]:
+    """Return the events of alerts, numbered from *first*; none of them only counts up another one."""
+    return tuple(_event(first + place, record) for place, record in enumerate(hear.records))

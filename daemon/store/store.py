@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +11,7 @@ from typing import Protocol
 from crds.meta import Key
 from daemon.store import codec
 from daemon.store import database as sql
+from daemon.store.alerts import AlertMemory
 from daemon.store.database import Database, Statement
 from daemon.store.operations import (
     Apply,
@@ -18,6 +19,7 @@ from daemon.store.operations import (
     Assign,
     Begin,
     Event,
+    Hear,
     Miss,
     Operation,
     Orphan,
@@ -29,7 +31,7 @@ from daemon.store.operations import (
     Settle,
     Suspend,
 )
-from daemon.store.state import State, advance, find_intent
+from daemon.store.state import State, advance, find_intent, heard_events
 from reconcilers.contract import AnyResource, OutcomeKind
 
 
@@ -132,6 +134,10 @@ class Store:
         """Return the newest *limit* events above id *after*, oldest first; of one object or of all."""
         return self._database.events(key, after=after, limit=limit)
 
+    def alert_memory(self) -> AlertMemory:
+        """Return what is known of alerts that were heard of; who asks is the only one who hears."""
+        return AlertMemory(self._database.alerts())
+
     def is_suspended(self, key: Key, now: datetime) -> bool:
         """Whether a person wants the object, or its owner, left alone now."""
         resource = self.state.get(key)
@@ -156,8 +162,8 @@ def _refuse_stale(state: State, operation: Operation) -> None:
 
 def _note(state: State, operation: Operation, touched: dict[Key, None], events: list[Event]) -> None:
     match operation:
-        case Record(key=key):
-            events.append(state.last_events[key])
+        case Record() | Hear():
+            events.extend(_told(state, operation))
         case Apply(key=key) | Orphan(key=key) | Report(key=key) | Suspend(key=key) | Resume(key=key):
             touched[key] = None
         case Ask(key=key) | Reply(key=key):
@@ -170,10 +176,8 @@ def _statements(after: State, operation: Operation) -> list[Statement]:
     match operation:
         case Begin() | Settle() | Miss():
             return _intent_statements(after, operation)
-        case Record():
-            event = after.last_events[operation.key]
-            put = (sql.PUT_EVENT, codec.event_row(event))
-            return [put, (sql.TRIM_EVENTS, (event.id - sql.KEPT_EVENTS,))]
+        case Record() | Hear():
+            return _event_statements(_told(after, operation), operation)
         case Suspend(key, reason, actor, until):
             row = (key.kind, key.name, until.isoformat() if until else None, reason, actor)
             return [(sql.PUT_SUSPENSION, row)]
@@ -183,6 +187,31 @@ def _statements(after: State, operation: Operation) -> list[Statement]:
             return [(sql.PUT_VALUE, (name, value))]
         case Apply(key=key) | Orphan(key=key) | Report(key=key) | Ask(key=key) | Reply(key=key):
             return [(sql.PUT_OBJECT, codec.object_row(after.objects[key]))]
+
+
+def _told(after: State, operation: Record | Hear) -> tuple[Event, ...]:
+    """Return the events that *operation* has led to."""
+    if isinstance(operation, Record):
+        return (after.last_events[operation.key],)
+    return heard_events(operation, after.next_event - len(operation.records))
+
+
+def _event_statements(events: Sequence[Event], operation: Record | Hear) -> list[Statement]:
+    statements: list[Statement] = [(sql.PUT_EVENT, codec.event_row(event)) for event in events]
+    if any(event.id % sql.TRIMMED_EACH == 0 for event in events):
+        statements.append((sql.TRIM_EVENTS, (sql.KEPT_EVENTS,)))
+    if isinstance(operation, Hear):
+        statements += _alert_statements(operation)
+    return statements
+
+
+def _alert_statements(hear: Hear) -> Iterator[Statement]:
+    at = hear.at.isoformat()
+    for number, mark in enumerate(hear.marks, hear.first):
+        yield sql.PUT_ALERT, (number, mark, at)
+    yield sql.TRIM_ALERTS, (hear.forget,)
+    for key in {record.key for record in hear.records}:
+        yield sql.TRIM_ALERT_EVENTS, (key.kind, key.name, sql.KEPT_ALERT_EVENTS)
 
 
 def _intent_statements(after: State, operation: Begin | Settle | Miss) -> list[Statement]:
