@@ -154,6 +154,8 @@ class Evidence(Model):
     """How long that has been too many."""
     down_s: float = 0.0
     """How long the candidate has not worked."""
+    down_both_s: float = 0.0
+    """How long of that stable did not work either, or had worked again for a moment only."""
     down_reason: str = ""
     """What shows that."""
     stable_up: bool | None = None

@@ -118,6 +118,9 @@ def _broken(evidence: Evidence, *, in_soak: bool) -> _Finding | None:
     if evidence.down_s < PATIENCE_S:
         return None
     what = f"the candidate does not work: {evidence.down_reason}"
+    if _way_back(evidence, in_soak=in_soak) and evidence.down_s - evidence.down_both_s < PATIENCE_S:
+        message = f"{what} for {evidence.down_s:.0f} s; stable did not either, and only just works again"
+        return _Finding(Action.HOLD, "CandidateDown", message, Cause.BOTH)
     return _without_statistics(evidence, "CandidateDown", what, evidence.down_s, in_soak=in_soak)
 
 

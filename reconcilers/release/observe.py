@@ -26,7 +26,7 @@ from reconcilers.release.client import (
     read_site,
 )
 from reconcilers.release.model import Answers, Preflight, Probe, SeenMember, SeenRelease, Site
-from reconcilers.release.phases import ENDED, PROMOTED, WATCHED
+from reconcilers.release.phases import ENDED, WATCHED
 from reconcilers.release.preparation import hooks_of, run_id
 from reconcilers.release.report import report_name
 from reconcilers.release.supervision import rule_of
@@ -34,7 +34,8 @@ from reconcilers.servers import Node, NodeDown
 
 _COUNTED: Final = WATCHED | {Phase.PRE_CHECK, Phase.DEPLOY_CANDIDATE}
 _CANDIDATES: Final = WATCHED | {Phase.HEALTH_CHECK}
-_STABLES: Final = PROMOTED | {Phase.PRE_CHECK}
+#: Beside the candidate, too: what fails for both is no fault of the candidate's.
+_STABLES: Final = WATCHED | {Phase.PRE_CHECK, Phase.ROLLED_BACK}
 #: How long a cluster may take to tell all; less than a pass, so that the phase's deadline is looked at.
 _SITE_S: Final = 8.0
 #: How long after its end an attempt is still looked after.
@@ -139,10 +140,7 @@ def _asked(attempt: Attempt, member: Member) -> tuple[Color, ...]:
     colors = []
     if attempt.phase in _CANDIDATES:
         colors.append(member.candidate)
-    is_behind = attempt.phase in WATCHED and not member.is_entry
-    if (
-        is_behind or attempt.phase in _STABLES or attempt.phase is Phase.ROLLED_BACK
-    ) and member.stable is not None:
+    if attempt.phase in _STABLES and member.stable is not None:
         colors.append(member.stable)
     return tuple(colors)
 

@@ -91,7 +91,12 @@ def _health(turn: Turn, seen: SeenMember, member: Member) -> Evidence:
     stable = None if member.stable is None else _is_well(seen, member.stable)
     update: dict[str, object] = {"ticked_at": turn.now, "stable_up": stable, "stable_probe": stable}
     if is_known:
-        update |= {"down_s": before.down_s + turn.lasted_s if ill else 0.0, "down_reason": ill}
+        both_s = before.down_both_s + turn.lasted_s * (stable is False)
+        update |= {
+            "down_s": before.down_s + turn.lasted_s if ill else 0.0,
+            "down_both_s": both_s if ill else 0.0,
+            "down_reason": ill,
+        }
     return before.model_copy(update=update)
 
 

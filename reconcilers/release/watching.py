@@ -152,7 +152,20 @@ def _down(evidence: Evidence, sample: Sample, reading: Reading, lasted_s: float)
     down_s = evidence.down_s if is_unknown else evidence.down_s + lasted_s if reason else 0.0
     return {
         "down_s": down_s,
+        "down_both_s": evidence.down_both_s + lasted_s * _is_both(evidence, sample, reading)
+        if down_s
+        else 0.0,
         "down_reason": evidence.down_reason if is_unknown else reason,
         "stable_up": reading.stable_up,
         "stable_probe": sample.stable_probe,
     }
+
+
+def _is_both(evidence: Evidence, sample: Sample, reading: Reading) -> bool:
+    """Whether the candidate is not alone in not working.
+
+    After a time in which neither worked HAProxy may see stable recover some checks earlier; so long a
+    candidate that answers us is not blamed.
+    """
+    stable = sample.stable_probe if sample.stable_weight == 0 else reading.stable_up
+    return stable is False or (evidence.down_both_s > 0 and sample.candidate_probe is True)
