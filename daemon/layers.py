@@ -30,6 +30,9 @@ SENTENCES: Final[Mapping[str, str]] = MappingProxyType({
     r"^https://[^/\s]+$": "https://HOST:PORT without a path, such as https://pve1:8006",
     r"^([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}$": "a SHA-256 fingerprint: 32 bytes as AA:BB:…",
     r"^(unix:///\S+|tls://[^/\s]+:\d{1,5})$": "unix:///PATH or tls://HOST:PORT",
+    r"^(unix:///\S{1,90}|udp://127\.\d{1,3}\.\d{1,3}\.\d{1,3}:\d{1,5})$": (
+        "unix:///PATH of 90 characters at most, or udp://127.0.0.1:PORT"
+    ),
     r"^https?://[^\s]{1,500}$": "a URL such as https://chat.example.com/hooks/psa",
     r"^[A-Za-z_][A-Za-z0-9_]{0,63}$": "letters, digits and _, not a digit first, such as CI",
 })  # fmt: skip

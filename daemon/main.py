@@ -3,6 +3,8 @@
 import argparse
 import asyncio
 import contextlib
+import faulthandler
+import functools
 import importlib.metadata
 import os
 import signal
@@ -49,6 +51,7 @@ from metrics.backends import BackendMetrics
 from metrics.engine import EngineMetrics
 from metrics.hooks import HookMetrics
 from metrics.releases import ReleaseMetrics
+from metrics.responses import ResponseMetrics, Times
 from metrics.traffic import TrafficMetrics
 from reconcilers.balancer.reconciler import BalancerReconciler
 from reconcilers.container.client import ProxmoxContainers
@@ -56,11 +59,13 @@ from reconcilers.container.reconciler import ContainerReconciler
 from reconcilers.release.client import ReportFolder
 from reconcilers.release.observe import Outside
 from reconcilers.release.reconciler import ReleaseReconciler
+from reconcilers.response_times import BUCKETS_MS, Histogram, ResponseTimes
 from reconcilers.service.reconciler import ServiceReconciler
 from reconcilers.shelter import Shelter
 from reconcilers.split.reconciler import SplitReconciler
 from reconcilers.transports.haproxy import HaproxyTransport
 from reconcilers.transports.haproxy_endpoints import HaproxyEndpoints
+from reconcilers.transports.haproxy_log import HaproxyLog
 from reconcilers.transports.hooks import HookRunner
 from reconcilers.transports.http_probe import HttpProbe
 from reconcilers.transports.notice_webhook import NoticeWebhook
@@ -81,9 +86,19 @@ class Transports:
     haproxy: HaproxyEndpoints
     hooks: HookRunner
     http: HttpProbe
+    times: ResponseTimes
+    logs: Sequence[HaproxyLog]
+
+    async def open(self) -> None:
+        """Begin to listen to logs; end what a daemon that was killed left behind. Raises OSError."""
+        for each in self.logs:
+            each.open()
+        await self.hooks.sweep()
 
     async def close(self) -> None:
         """Let go of threads and connections."""
+        for each in self.logs:
+            each.close()
         await self.hooks.close()
         await self.http.close()
         for transport in self.proxmox.values():
@@ -112,7 +127,27 @@ def build_transports(settings: Settings, registry: CollectorRegistry) -> Transpo
         except (ValueError, OSError) as exc:
             raise SettingsError(f"endpoints.{name}: {exc}") from exc
     edges = HaproxyEndpoints(haproxy, state_files=files)
-    return Transports(proxmox, edges, build_hooks(settings, registry), HttpProbe())
+    times, logs = build_logs(settings, registry)
+    return Transports(proxmox, edges, build_hooks(settings, registry), HttpProbe(), times, logs)
+
+
+def build_logs(settings: Settings, registry: CollectorRegistry) -> tuple[ResponseTimes, Sequence[HaproxyLog]]:
+    """Make what takes HAProxy's log, for the endpoints that have one; nothing listens yet."""
+    edges = {name: each for name, each in settings.endpoints.items() if isinstance(each, HaproxyEndpoint)}
+    addresses = {name: each.log for name, each in edges.items() if each.log is not None}
+    clock = SystemClock()
+    times = ResponseTimes(addresses, clock.monotonic)
+    metrics = ResponseMetrics(registry, addresses, lambda: map(_exported, times.histograms()))
+    logs = [
+        HaproxyLog(address, times.of(name), clock.monotonic, functools.partial(metrics.lines, name))
+        for name, address in addresses.items()
+    ]
+    return times, logs
+
+
+def _exported(found: Histogram) -> Times:
+    buckets = tuple((bound / 1000, count) for bound, count in zip(BUCKETS_MS, found.counts, strict=True))
+    return Times(found.endpoint, found.backend, found.server, buckets, found.answers, found.sum_s)
 
 
 def build_hooks(settings: Settings, registry: CollectorRegistry) -> HookRunner:
@@ -140,7 +175,7 @@ def build_reconcilers(
         clusters=transports.proxmox,
         prober=transports.http,
         hooks=transports.hooks,
-        responses=None,
+        responses=transports.times,
         reports=ReportFolder(settings.state / "reports"),
     )
     return {
@@ -161,6 +196,7 @@ def build_reconcilers(
             clock.now,
             backends=BackendMetrics(registry),
             shelter=shelter,
+            times=transports.times,
         ),
     }
 
@@ -233,7 +269,7 @@ async def serve(settings: Settings, flags: Mapping[str, str], config: Path) -> N
     listener = listen_tcp(settings.api.listen)
     async with opened_store(settings) as store:
         daemon = build_daemon(settings, store, transports, registry)
-        await transports.hooks.sweep()
+        await transports.open()
         stop = asyncio.Event()
         _on_signals(stop, lambda: _reload(config, flags, daemon))
         log.info("daemon.started", version=VERSION, pid=os.getpid())
@@ -329,7 +365,9 @@ def _flags(arguments: Sequence[str]) -> tuple[Path, dict[str, str]]:
 
 
 def main() -> None:
-    """Run the daemon; exit 0 after SIGTERM, 1 where it cannot start, with a sentence that says why."""
+    """Run the daemon; exit 0 after SIGTERM. If it cannot start it says why: 78 needs a person, 1 may pass."""
+    # systemd ends a hang by SIGABRT: the journal then has where each thread was.
+    faulthandler.enable()
     config, flags = _flags(sys.argv[1:])
     try:
         settings = load_settings(config, flags, os.environ)
@@ -337,7 +375,7 @@ def main() -> None:
         asyncio.run(serve(settings, flags, config))
     except (SettingsError, HeldError, NewerSchemaError, UnreadableRowError, OSError) as exc:
         sys.stderr.write(f"psa-reconciler: {exc}\n")
-        sys.exit(1)
+        sys.exit(1 if isinstance(exc, HeldError | OSError) else os.EX_CONFIG)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What the machine's owner decides: endpoints, hooks, directories, sockets. Read from a root-owned file."""
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -49,6 +50,19 @@ def _with_port(address: str) -> str:
     if port > _LARGEST_PORT:
         raise ValueError(f"there is no port {port}: {_LARGEST_PORT} is the last one")
     return address
+
+
+def _a_log(address: str) -> str:
+    host, _, port = address.removeprefix("udp://").partition(":")
+    if not address.startswith("udp://"):
+        return address
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        raise ValueError(f"{host} is no address: 127.0.0.1 is the usual one") from None
+    if int(port) == 0:
+        raise ValueError("a port from 1 on is needed: HAProxy's configuration names it too")
+    return _with_port(address)
 
 
 def _all_different(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -137,6 +151,15 @@ class HaproxyEndpoint(Model):
     """Server-state file of each node, in the order of the sockets, if this machine has them."""
     ca_file: AbsolutePath | None = None
     """Certificate of the CA of tls:// sockets."""
+    log: (
+        Annotated[
+            str,
+            StringConstraints(pattern=r"^(unix:///\S{1,90}|udp://127\.\d{1,3}\.\d{1,3}\.\d{1,3}:\d{1,5})$"),
+            AfterValidator(_a_log),
+        ]
+        | None
+    ) = None
+    """Socket on this machine where HAProxy's log comes in, for response times: unix:///path or udp://127.0.0.1:port."""
 
     @field_validator("server_state_files")
     @classmethod

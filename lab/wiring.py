@@ -110,6 +110,7 @@ def haproxy_of(
         backends=tuple(backends),
         stats=haproxy_page(lab, node),
         loads_state_file=keeps_state,
+        log_to=str(lab.socket("log")),
     )
     name = haproxy_name(node)
     return LabHaproxy(lab.root / name, config, socket=lab.socket(name))
@@ -120,6 +121,7 @@ def daemon_settings(lab: Lab, *, fingerprint: str, keeps_state: bool) -> str:
     owners, groups = trusted(lab.desired)
     names = [*map(haproxy_name, lab.haproxies)]
     edge: dict[str, object] = {"type": "haproxy", "sockets": [f"unix://{lab.socket(name)}" for name in names]}
+    edge["log"] = f"unix://{lab.socket('log')}"
     if keeps_state:
         edge["serverStateFiles"] = [str(lab.root / name / "state") for name in names]
     settings = {

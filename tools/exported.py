@@ -13,6 +13,7 @@ from metrics.backends import BackendMetrics
 from metrics.engine import EngineMetrics
 from metrics.hooks import HookMetrics
 from metrics.releases import ReleaseMetrics
+from metrics.responses import ResponseMetrics
 from metrics.traffic import TrafficMetrics
 
 TARGET: Final = Path(__file__).parents[1] / "docs/reference/metrics.md"
@@ -35,6 +36,9 @@ def registries() -> Iterator[tuple[str, CollectorRegistry]]:
     BackendMetrics(registry)
     yield "Backends: error rate and response time, at all times", registry
     registry = CollectorRegistry()
+    ResponseMetrics(registry, (), tuple)
+    yield "HAProxy's log: response times", registry
+    registry = CollectorRegistry()
     TrafficMetrics(registry)
     yield "Traffic: who gets it", registry
     registry = CollectorRegistry()
@@ -49,7 +53,7 @@ def rows(registry: CollectorRegistry) -> Iterator[str]:
     """Yield a table row for each family, by name."""
     collectors: list[Collector] = list(registry._collector_to_names)  # noqa: SLF001 - labels are nowhere else
     labels = {
-        family.name: getattr(collector, "_labelnames", ())
+        family.name: getattr(collector, "_labelnames", None) or getattr(family, "_labelnames", ())
         for collector in collectors
         for family in collector.collect()
     }

@@ -10,7 +10,8 @@ from crds.service import Health
 from reconcilers.contract import PermanentError, TransientError
 from reconcilers.counters import CountedNode
 from reconcilers.hook_runs import HookResult, HookRun
-from reconcilers.release.model import Answers, Probe, Room, Site, Well
+from reconcilers.release.model import Probe, Room, Site, Well
+from reconcilers.response_times import Answered
 from reconcilers.servers import Node, NodeDown
 from reconcilers.transports.http_probe import HttpAnswer
 from reconcilers.transports.proxmox import NOTHING, ApiPath, Json
@@ -55,7 +56,7 @@ class ResponseLog(Protocol):
 
     def answers(
         self, endpoint: str, backend: str, server: str, limits_ms: tuple[float, ...]
-    ) -> Answers | None:
+    ) -> Answered | None:
         """Return what was told of one server so far; None where no log tells."""
         ...
 

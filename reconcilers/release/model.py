@@ -11,6 +11,7 @@ from crds.service import Color, ServiceSpec
 from reconcilers.contract import Intent, Resource
 from reconcilers.counters import CountedNode
 from reconcilers.hook_runs import HookResult, HookRun
+from reconcilers.response_times import Answered
 from reconcilers.servers import Node, NodeDown
 
 
@@ -32,20 +33,6 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """Answers of one server since this process began, and how many took longer than each limit.
-
-    ``exceeded`` has a place for each limit of the release, in their order. Quantiles are of the last minute.
-    """
-
-    answers: int
-    exceeded: tuple[int, ...]
-    p50_ms: float | None = None
-    p95_ms: float | None = None
-    p99_ms: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class SeenMember:
     """One service of the set: objects of the store, and what is outside. None and absent are not known."""
 
@@ -55,7 +42,7 @@ class SeenMember:
     split: Resource[TrafficSplitSpec] | None = None
     counted: tuple[CountedNode | NodeDown, ...] | None = None
     probes: Mapping[Color, Probe] = field(default_factory=dict)
-    answered: Mapping[Color, Answers] = field(default_factory=dict)
+    answered: Mapping[Color, Answered] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

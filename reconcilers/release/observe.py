@@ -25,11 +25,12 @@ from reconcilers.release.client import (
     probe,
     read_site,
 )
-from reconcilers.release.model import Answers, Preflight, Probe, SeenMember, SeenRelease, Site
+from reconcilers.release.model import Preflight, Probe, SeenMember, SeenRelease, Site
 from reconcilers.release.phases import ENDED, WATCHED
 from reconcilers.release.preparation import hooks_of, run_id
 from reconcilers.release.report import report_name
 from reconcilers.release.supervision import rule_of
+from reconcilers.response_times import Answered
 from reconcilers.servers import Node, NodeDown
 
 _COUNTED: Final = WATCHED | {Phase.PRE_CHECK, Phase.DEPLOY_CANDIDATE}
@@ -169,7 +170,7 @@ async def _probed(prober: Prober, seen: SeenMember, attempt: Attempt, color: Col
 
 def _answered(
     log: ResponseLog | None, spec: ReleaseSpec, attempt: Attempt, service: ServiceSpec
-) -> Mapping[Color, Answers]:
+) -> Mapping[Color, Answered]:
     if log is None or service.backend is None or attempt.phase not in WATCHED:
         return {}
     limits = tuple(each.limit_ms for each in rule_of(spec, 1).slow_limits)

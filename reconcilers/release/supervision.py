@@ -10,13 +10,14 @@ from crds.release import Hold, HoldExit, Member, Phase, Promotion, ReleaseSpec, 
 from crds.service import Color, share_of
 from reconcilers.counters import CountedNode
 from reconcilers.release.analysis import Action, Judgement, judge
-from reconcilers.release.model import Answers, SeenMember, Well
+from reconcilers.release.model import SeenMember, Well
 from reconcilers.release.outlook import End, Outlook, outlook, step_outlook, watched_s
 from reconcilers.release.phases import PROMOTED, Happening
 from reconcilers.release.rule import Rule, Sample, SlowLimit, Slowness
 from reconcilers.release.traffic import asked_percent, is_asked, not_read_back
 from reconcilers.release.turn import SOON, Turn
 from reconcilers.release.watching import advance
+from reconcilers.response_times import Answered
 
 #: Holds under which the watch goes on: what is missing may still come.
 OPEN_HOLDS: Final = frozenset(
@@ -115,7 +116,7 @@ def _power(seen: SeenMember, color: Color) -> str | None:
     return child.status.state if child is not None and isinstance(child.status, ContainerStatus) else None
 
 
-def _reading(answers: Answers) -> tuple[int, ...]:
+def _reading(answers: Answered) -> tuple[int, ...]:
     return (answers.answers, *answers.exceeded)
 
 

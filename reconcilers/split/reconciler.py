@@ -11,6 +11,7 @@ from metrics.backends import BackendMetrics, Reading
 from metrics.traffic import TrafficMetrics
 from reconcilers.contract import DONE, Outcome, Plan, Resource, Step, TransientError, View
 from reconcilers.counters import CountedNode, Counters
+from reconcilers.response_times import ResponseTimes
 from reconcilers.servers import Command, Node
 from reconcilers.shelter import Shelter
 from reconcilers.split.apply import apply_command
@@ -37,18 +38,20 @@ class SplitReconciler:
         monotonic: Callable[[], float] | None = None,
         *,
         backends: BackendMetrics | None = None,
+        times: ResponseTimes | None = None,
         shelter: Shelter | None = None,
     ) -> None:
         """Take *now*, the wall time that overrides end by, and *monotonic*, seconds since some fixed moment.
 
-        Without *monotonic* it is the loop's own time, without *backends* nothing is counted.
-        *shelter* goes before the split.
+        Without *monotonic* it is the loop's own time, without *backends* nothing is counted. *times* are told
+        which servers there are. *shelter* goes before the split.
         """
         self._client = client
         self._now = now
         self._metrics = metrics
         self._monotonic = monotonic
         self._backends = backends
+        self._times = times
         self._shelter = shelter if shelter is not None else Shelter()
         self._tidied_at: float | None = None
 
@@ -84,12 +87,19 @@ class SplitReconciler:
             splits = [split.spec for split in view.list(self.kind)]
             specs = [spec for spec in splits if isinstance(spec, TrafficSplitSpec)]
             self._metrics.keep_only({spec.service for spec in specs})
+            there = {(spec.endpoint, spec.backend) for spec in specs}
             if self._backends is not None:
-                self._backends.keep_only({(spec.endpoint, spec.backend) for spec in specs})
+                self._backends.keep_only(there)
+            if self._times is not None:
+                self._times.keep_only(there)
 
     def _measure(self, resource: Resource[TrafficSplitSpec], seen: SeenSplit, now: float) -> None:
         spec = resource.spec.in_force(self._now())
         nodes = [node for node in seen.nodes if isinstance(node, Node)]
+        if self._times is not None:
+            found = [backend for node in nodes if (backend := node.find(spec.backend)) is not None]
+            names = {server.name for backend in found for server in backend.servers}
+            self._times.confirm(spec.endpoint, spec.backend, names)
         wrong = [node for node in nodes if sends_elsewhere(spec, node)]
         self._metrics.ratios(spec.service, asked_ratios(spec), observed_ratios(spec, nodes))
         self._metrics.looked(

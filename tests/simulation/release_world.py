@@ -18,9 +18,9 @@ from lab.pve.cluster import PveCluster, RunningContainer
 from metrics.releases import ReleaseMetrics
 from reconcilers.contract import TransientError
 from reconcilers.hook_runs import HookResult, HookRun, HookState
-from reconcilers.release.model import Answers
 from reconcilers.release.observe import Outside
 from reconcilers.release.reconciler import ReleaseReconciler
+from reconcilers.response_times import Answered
 from reconcilers.transports.http_probe import HttpAnswer
 from tests.builders import START
 from tests.fakes.haproxy import FakeBackend, FakeHaproxy, FakeServer
@@ -229,11 +229,11 @@ class ReleaseWorld:
 
     def answers(
         self, endpoint: str, backend: str, server: str, limits_ms: tuple[float, ...]
-    ) -> Answers | None:
+    ) -> Answered | None:
         """Tell what HAProxy's log says, if there is one."""
         if not self.has_log:
             return None
-        return Answers(self.crowd.answered[server], (self.crowd.slower[server],) * len(limits_ms))
+        return Answered(self.crowd.answered[server], (self.crowd.slower[server],) * len(limits_ms))
 
     async def has(self, name: str) -> bool:
         return name in self.reports

@@ -174,7 +174,7 @@ config.yaml:4:5: error: endpoints.edge: there is no field "socket"
   4 |     socket: [unix:///run/a]
     |     ^^^^^^
     = did you mean "sockets"?
-    = allowed: caFile, serverStateFiles, sockets, type
+    = allowed: caFile, log, serverStateFiles, sockets, type
 config.yaml:5:15: error: endpoints.edge.sockets[0]: "tcp://b:1" is not allowed
   5 |     sockets: [tcp://b:1]
     |               ^^^^^^^^^
@@ -187,6 +187,26 @@ config.yaml:5:15: error: endpoints.edge.sockets[0]: "tcp://b:1" is not allowed
         (
             "endpoints:\n  e: {type: haproxy, sockets: ['unix:///a', 'unix:///a']}\n",
             "endpoints.e.sockets: unix:///a stands here twice",
+        ),
+        (
+            "endpoints:\n  e:\n    type: haproxy\n    sockets: ['unix:///a']\n    log: udp://10.0.0.1:5514\n",
+            """\
+config.yaml:5:10: error: endpoints.e.log: "udp://10.0.0.1:5514" is not allowed
+  5 |     log: udp://10.0.0.1:5514
+    |          ^^^^^^^^^^^^^^^^^^^
+    = allowed: unix:///PATH of 90 characters at most, or udp://127.0.0.1:PORT""",
+        ),
+        (
+            "endpoints: {e: {type: haproxy, sockets: ['unix:///a'], log: 'udp://127.0.0.1:0'}}\n",
+            "= a port from 1 on is needed",
+        ),
+        (
+            "endpoints: {e: {type: haproxy, sockets: ['unix:///a'], log: 'udp://127.0.0.1:65536'}}\n",
+            "= there is no port 65536",
+        ),
+        (
+            "endpoints: {e: {type: haproxy, sockets: ['unix:///a'], log: 'udp://127.0.0.256:5514'}}\n",
+            "= 127.0.0.256 is no address",
         ),
         ("endpoints: {Edge: {type: haproxy, sockets: ['unix:///a']}}\n", 'endpoints: the name "Edge" is not'),
         ("state: relative/path\n", "= an absolute path is needed"),
