@@ -20,7 +20,7 @@ log = structlog.stdlib.get_logger()
 
 _AT_ONCE: Final = 128
 """Lines that are read before the loop has its turn again: about a millisecond."""
-_UNREAD: Final = 4
+_UNREAD: Final = 1
 """So many times ``a_second`` lines more are taken out and dropped; then they are left to lie."""
 _BUFFER_BYTES: Final = 4 << 20
 #: HAProxy runs as a user of its own and must be able to send; what comes is believed only for known servers.
@@ -45,7 +45,7 @@ class HaproxyLog:
         monotonic: Callable[[], float],
         count: Count,
         *,
-        a_second: int = 20_000,
+        a_second: int = 10_000,
     ) -> None:
         """Take *address*, ``unix:///path`` or ``udp://127.0.0.1:port``.
 

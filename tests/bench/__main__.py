@@ -18,7 +18,7 @@ from typing import Final
 import structlog
 
 from lab.start import Options, bring_up
-from tests.bench import decision, figures, lockstep, machine, rest, rollbacks, switches
+from tests.bench import decision, figures, lockstep, log, machine, rest, rollbacks, switches
 from tests.bench.table import Figure, floors, head
 
 _IDLE: Final = 0.3
@@ -50,6 +50,7 @@ _GROUPS: Final[Mapping[str, tuple[Callable[[], Iterator[Figure]], float]]] = Map
     "faults": (rollbacks.faults, 5),
     "lockstep": (lockstep.measure, 1),
     "rest": (rest.measure, 1.5),
+    "log": (log.measure, 0.3),
 })  # fmt: skip
 
 
