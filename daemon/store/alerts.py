@@ -28,7 +28,7 @@ class AlertMemory:
             self._known[hash(mark)] = at
             self._next = number + 1
 
-    def __contains__(self, mark: str) -> bool:
+    def __contains__(self, mark: object) -> bool:
         return hash(mark) in self._known
 
     def __len__(self) -> int:
