@@ -49,9 +49,13 @@ def read_token(file: Path, environ: Mapping[str, str] = os.environ) -> str:
     folder = environ.get("CREDENTIALS_DIRECTORY")
     if folder is None:
         return _read(CREDENTIALS / name, forbidden=0o077)
-    ours = Path(folder) / f"{_ID}_{name}"
+    found = next(
+        (each for each in (Path(folder) / f"{_ID}_{name}", Path(folder) / name) if each.exists()), None
+    )
+    if found is None:
+        raise TokenError(f"{file}: systemd handed over no such file: put it into {CREDENTIALS}, then restart")
     # Where systemd gives access by an ACL, its mask stands in the group's place.
-    return _read(ours if ours.exists() else Path(folder) / name, forbidden=0o007)
+    return _read(found, forbidden=0o007)
 
 
 def _read(path: Path, *, forbidden: int) -> str:

@@ -54,7 +54,7 @@ def test_outside_a_unit_the_file_is_read_that_it_would_load(
 
 
 def test_a_credential_that_was_not_loaded_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TokenError, match=r"pve\.token: the token cannot be read: No such file"):
+    with pytest.raises(TokenError, match=r"put it into /etc/psa-reconciler/credentials, then restart"):
         read_token(REFERENCE, handed_over(tmp_path))
 
 

@@ -22,7 +22,7 @@ def test_its_exposure_stays_at_1_5_or_below() -> None:
 
 
 def test_systemd_knows_every_key(tmp_path: Path) -> None:
-    text = UNIT.read_text().replace("/opt/psa-reconciler/bin/psa-reconciler", "/bin/true")
+    text = UNIT.read_text().replace("/opt/psa-reconciler/current/venv/bin/psa-reconciler", "/bin/true")
     copy = tmp_path / UNIT.name
     copy.write_text(text)
 
