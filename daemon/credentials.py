@@ -38,7 +38,7 @@ TokenFile = Annotated[Path, AfterValidator(_reachable)]
 
 
 def read_token(file: Path, environ: Mapping[str, str] = os.environ) -> str:
-    """Return the one line of a token; raise TokenError where it is missing, or open to others.
+    """Return the one line of a token; raise TokenError where it is missing, or others know it.
 
     ``credential:NAME`` is what systemd loaded as NAME, or from CREDENTIALS; outside a unit, the file there.
     """
@@ -68,6 +68,9 @@ def _read(path: Path, *, forbidden: int) -> str:
             if found.st_mode & forbidden:
                 mode = f"{found.st_mode & 0o777:03o}"
                 raise TokenError(f"{path}: mode {mode} lets others at the token: chmod 600 {path}")
+            if found.st_uid not in {0, os.geteuid()}:
+                owner = f"it belongs to uid {found.st_uid}, who knows the token, too"
+                raise TokenError(f"{path}: {owner}: chown root {path}, or to the daemon's user")
             return file.read(_LARGEST).decode("ascii").strip()
     except OSError as exc:
         raise TokenError(f"{path}: the token cannot be read: {exc.strerror}") from None

@@ -43,10 +43,12 @@ from daemon.store.codec import UnreadableRowError
 from daemon.store.database import Database, NewerSchemaError
 from daemon.store.lock import DirectoryLock, HeldError
 from daemon.store.store import Store, WriterThread
+from daemon.web.alert_door import AlertDoor
 from daemon.web.console import Console
 from daemon.web.liveness import listen_tcp
 from daemon.web.server import Api, serving
 from daemon.web.wishes import Wishes
+from metrics.alerts import AlertMetrics
 from metrics.backends import BackendMetrics
 from metrics.engine import EngineMetrics
 from metrics.hooks import HookMetrics
@@ -223,6 +225,7 @@ class Daemon:
     source: DirectorySource
     feed: Feed
     heartbeat: Heartbeat
+    alerts: AlertDoor
     api: Api
     metrics: EngineMetrics
     notifier: Notifier
@@ -249,7 +252,15 @@ def build_daemon(
     console = Console(store, controller, feed, clock, version=VERSION, systems=systems)
     wishes = Wishes(store, controller, clock)
     unready = "the directory is not read yet"
-    api = Api(console, wishes, store, registry, lambda: None if console.is_ready else unready)
+    alerts = AlertDoor(store, clock, AlertMetrics(registry), settings.alert_access())
+    api = Api(
+        console,
+        wishes,
+        store,
+        registry,
+        lambda: None if console.is_ready else unready,
+        more=alerts.routes,
+    )
     url = settings.notify.webhook
     notices = Notices(
         store,
@@ -259,7 +270,7 @@ def build_daemon(
         hooks=transports.hooks,
         hook=settings.notify.hook,
     )
-    return Daemon(clock, controller, source, feed, heartbeat, api, metrics, notifier, notices)
+    return Daemon(clock, controller, source, feed, heartbeat, alerts, api, metrics, notifier, notices)
 
 
 async def serve(settings: Settings, flags: Mapping[str, str], config: Path) -> None:
@@ -293,6 +304,7 @@ async def _work(daemon: Daemon, stop: asyncio.Event) -> None:
             group.create_task(daemon.heartbeat.beat()),
             group.create_task(_say_ready(daemon)),
             group.create_task(daemon.notices.run()),
+            group.create_task(daemon.alerts.run()),
         ]
         running = group.create_task(daemon.controller.run())
         await stop.wait()

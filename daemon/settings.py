@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
+import structlog
 from pydantic import (
     AfterValidator,
     Field,
@@ -22,14 +23,24 @@ from daemon.credentials import TokenError, TokenFile, read_token
 from daemon.layers import Layers, Override, Shape
 from daemon.logs import blotted, hide
 from daemon.programs import refuse_program
+from daemon.settings_alerts import (
+    AlertSettings,
+    ListenAddress,
+    TlsError,
+    alert_complaints,
+    is_loopback,
+    with_port,
+)
 from daemon.settings_hooks import AbsolutePath, HookSettings
 from daemon.sources.snapshot import Problem
 from daemon.sources.wording import Complaint
+from daemon.web.alert_access import Access
+
+log = structlog.stdlib.get_logger()
 
 DEFAULT_FILE: Final = Path("/etc/psa-reconciler/config.yaml")
 #: Longer paths do not fit into the kernel's address of a UNIX socket.
 _LONGEST_SOCKET: Final = 107
-_LARGEST_PORT: Final = 65535
 
 UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 
@@ -45,13 +56,6 @@ def _short_enough(path: Path) -> Path:
     return path
 
 
-def _with_port(address: str) -> str:
-    port = int(address.rpartition(":")[2])
-    if port > _LARGEST_PORT:
-        raise ValueError(f"there is no port {port}: {_LARGEST_PORT} is the last one")
-    return address
-
-
 def _a_log(address: str) -> str:
     host, _, port = address.removeprefix("udp://").partition(":")
     if not address.startswith("udp://"):
@@ -62,7 +66,7 @@ def _a_log(address: str) -> str:
         raise ValueError(f"{host} is no address: 127.0.0.1 is the usual one") from None
     if int(port) == 0:
         raise ValueError("a port from 1 on is needed: HAProxy's configuration names it too")
-    return _with_port(address)
+    return with_port(address)
 
 
 def _all_different(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -90,9 +94,7 @@ class ApiSettings(Model):
     """UNIX socket of psactl; whoever may open it may operate the daemon."""
     group: UserName = "psa"
     """Group that may open the socket, if the machine has it."""
-    listen: Annotated[
-        str, StringConstraints(pattern=r"^[0-9a-fA-F.:\[\]]+:\d{1,5}$"), AfterValidator(_with_port)
-    ] = "127.0.0.1:9633"
+    listen: ListenAddress = "127.0.0.1:9633"
     """Address and port of metrics, health and the reading API."""
 
 
@@ -203,7 +205,19 @@ class Settings(Model):
     hooks: dict[HookName, HookSettings] = Field(default_factory=dict)
     """Programs that releases may select, by name."""
     notify: NotifySettings = NotifySettings()
+    alerts: AlertSettings = AlertSettings()
     log: LogSettings = LogSettings()
+
+    def alert_access(self) -> Access | None:
+        """Return who may send alerts, None for nobody; raise SettingsError where a file cannot be used."""
+        try:
+            access = self.alerts.access()
+        except (TokenError, TlsError) as exc:
+            raise SettingsError(f"alerts: {exc}") from None
+        if access is not None and access.listen is None and not is_loopback(self.api.listen):
+            told = "the network can read the token: give alerts an address with tls"
+            log.warning("alerts.exposed", address=self.api.listen, meaning=told)
+        return access
 
 
 #: Flag and variable of each setting that may stand outside the file: ``--state``, ``PSA_STATE``.
@@ -239,6 +253,7 @@ def load_settings(path: Path, flags: Mapping[str, str], environ: Mapping[str, st
     except ValidationError as exc:
         raise _refused(layers.complain(exc.errors(include_url=False), _SHAPE)) from None
     wrong = [*_token_complaints(settings), *_program_complaints(settings), *_notify_complaints(settings)]
+    wrong += alert_complaints(settings.alerts, is_written="alerts" in settings.model_fields_set)
     problems = [layers.problem(complaint) for complaint in wrong]
     if problems:
         raise _refused(problems)

@@ -9,6 +9,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
+from metrics.alerts import AlertMetrics
 from metrics.backends import BackendMetrics
 from metrics.engine import EngineMetrics
 from metrics.hooks import HookMetrics
@@ -47,6 +48,9 @@ def registries() -> Iterator[tuple[str, CollectorRegistry]]:
     registry = CollectorRegistry()
     HookMetrics(registry, ())
     yield "Hooks", registry
+    registry = CollectorRegistry()
+    AlertMetrics(registry)
+    yield "Alerts: what became of those that Alertmanager sent", registry
 
 
 def rows(registry: CollectorRegistry) -> Iterator[str]:

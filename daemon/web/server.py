@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 
 from aiohttp import web
@@ -44,13 +44,16 @@ class Api:
         store: Store,
         registry: CollectorRegistry,
         unhealthy: Callable[[], str | None],
+        *,
+        more: Iterable[web.RouteDef] = (),
     ) -> None:
-        """Let *unhealthy* say why the daemon is not ready, None if it is."""
+        """Let *unhealthy* say why the daemon is not ready, None if it is; *more* are routes of others."""
         self._console = console
         self._wishes = WishRoutes(wishes, console)
         self._streams = Streams(store, self._shown)
         self._registry = registry
         self._unhealthy = unhealthy
+        self._more = tuple(more)
 
     def application(self) -> web.Application:
         """Return the application; it serves TCP and the UNIX socket alike."""
@@ -73,6 +76,7 @@ class Api:
             web.post("/api/v1/suspend", self._suspend),
             web.post("/api/v1/resume", self._resume),
             *self._wishes.routes(),
+            *self._more,
         ])  # fmt: skip
         return app
 
@@ -201,7 +205,8 @@ async def serving(
     api: Api, path: Path, group: str, listener: socket.socket, stuck_for: Callable[[], float]
 ) -> AsyncIterator[None]:
     """Serve on both doors while the block runs; *listener* is closed at its end."""
-    runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=1.0)
+    # A body that nobody wants is heard out for a second only: its sender may be a stranger.
+    runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=1.0, lingering_time=1.0)
     await runner.setup()
     server = runner.server
     if server is None:

@@ -131,7 +131,7 @@ config.yaml:1:1: error: there is no field "moed"
   1 | moed: Enforce
     | ^^^^
     = did you mean "mode"?
-    = allowed: api, endpoints, hooks, log, mode, notify, source, state""",
+    = allowed: alerts, api, endpoints, hooks, log, mode, notify, source, state""",
         ),
         (
             "mode: enforce\n",
