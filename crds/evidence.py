@@ -57,7 +57,7 @@ class Dispersion(Model):
     squares: int = 0
     """Sum of the squared differences between one tick and the next."""
     bursts: int = 0
-    """Ticks with at least one."""
+    """Ticks with more of them than the one before."""
     last: int = 0
     """Errors of the last tick."""
 

@@ -41,8 +41,7 @@ _TICK_SHARE_MAX: Final = 0.5
 #: A tick with so many errors, being this part of its requests, is no burst of one client's.
 _SUDDEN_ERRORS: Final = 20
 _SUDDEN_SHARE: Final = 0.2
-#: Ticks with errors that stable must have had before its dispersion says anything, and what is doubted of it.
-_BURSTS: Final = 10
+#: At so many bursts of stable's half of its dispersion is believed.
 _DOUBT: Final = 5
 _DISPERSION_MAX: Final = 10.0
 
@@ -130,12 +129,13 @@ def factor(dispersion: Dispersion) -> float:
     """Return φ ≥ 1, the variance of stable's errors a tick over their mean.
 
     The variance is that of neighbouring ticks, so that a fault that begins at stable does not count as one.
-    Few bursts say little: below ten nothing, at ten two thirds.
+    Few bursts say little: φ is never more than their number, and of five only half is believed.
     """
-    if dispersion.bursts < _BURSTS:
+    bursts = dispersion.bursts
+    if bursts <= 1:
         return 1.0
-    seen = dispersion.squares / (2 * dispersion.errors) - 1
-    return min(_DISPERSION_MAX, 1 + max(0.0, seen) * dispersion.bursts / (dispersion.bursts + _DOUBT))
+    seen = max(0.0, dispersion.squares / (2 * dispersion.errors) - 1)
+    return min(_DISPERSION_MAX, bursts, 1 + seen * bursts / (bursts + _DOUBT))
 
 
 def dispersed(dispersion: Dispersion, errors: int) -> Dispersion:
@@ -146,7 +146,7 @@ def dispersed(dispersion: Dispersion, errors: int) -> Dispersion:
         update={
             "errors": dispersion.errors + errors,
             "squares": dispersion.squares + (errors - dispersion.last) ** 2,
-            "bursts": dispersion.bursts + (errors > 0),
+            "bursts": dispersion.bursts + (errors > dispersion.last),
             "last": errors,
         }
     )
