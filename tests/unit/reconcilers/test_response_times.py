@@ -1,6 +1,13 @@
 """Response times: quantiles of the last minute, exact counts at limits, places for known servers only."""
 
-from reconcilers.response_times import BUCKETS_MS, ResponseTimes, ServerTimes, slot_of
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from metrics.responses import ResponseMetrics, Times
+from reconcilers.response_times import BUCKETS_MS, Histogram, ResponseTimes, ServerTimes, slot_of
 
 
 def a_clock_at(seconds: float) -> ResponseTimes:
@@ -67,3 +74,58 @@ def test_the_histogram_has_the_answers_within_each_bound() -> None:
         10: 1, 50: 2, 100: 2, 500: 2, 1000: 2, 2000: 2, 5000: 3
     }  # fmt: skip
     assert (blue.answers, blue.sum_s) == (4, 10.022)
+
+
+@given(st.lists(st.integers(0, 100_000), min_size=1, max_size=300))
+def test_a_quantile_is_within_a_bin_of_the_true_one(milliseconds: list[int]) -> None:
+    times = a_clock_at(0)
+    fed(times, "blue", *milliseconds)
+    found = times.answers("edge", "api_backend", "blue", ())
+    assert found is not None
+    for share, quantile in ((0.5, found.p50_ms), (0.95, found.p95_ms), (0.99, found.p99_ms)):
+        true = sorted(milliseconds)[math.ceil(share * len(milliseconds)) - 1]
+        assert quantile is not None
+        assert true * 0.95 - 1 <= quantile <= true * 1.05 + 1
+
+
+@given(st.lists(st.integers(0, 2_000_000_000), max_size=50))
+def test_every_answer_is_counted_once_however_long_it_took(milliseconds: list[int]) -> None:
+    times = a_clock_at(0)
+    times.answers("edge", "api_backend", "blue", (200.0,))
+    blue = fed(times, "blue", *milliseconds)
+    found = times.answers("edge", "api_backend", "blue", (200.0,))
+    assert found is not None
+    assert found.answers == len(milliseconds) == sum(blue.bins)
+    assert found.exceeded == (sum(each > 200 for each in milliseconds),)
+
+
+def test_limits_without_end_are_not_kept_without_end() -> None:
+    times = a_clock_at(0)
+    for limit in range(1000):
+        times.answers("edge", "api_backend", "blue", (float(limit),))
+    blue = fed(times, "blue", 5000)
+    assert blue.exceeded((999.0,)) == (1,)
+    assert len(blue._limits) <= 16
+
+
+def exported(found: Histogram) -> Times:
+    buckets = tuple((bound / 1000, count) for bound, count in zip(BUCKETS_MS, found.counts, strict=True))
+    return Times(found.endpoint, found.backend, found.server, buckets, found.answers, found.sum_s)
+
+
+def test_the_export_is_a_histogram_of_each_server_and_goes_with_it() -> None:
+    times, registry = a_clock_at(0), CollectorRegistry()
+    metrics = ResponseMetrics(registry, ["edge"], lambda: map(exported, times.histograms()))
+    fed(times, "blue", 30, 60, 7000)
+    labels = {"endpoint": "edge", "backend": "api_backend", "server": "blue"}
+    found = {
+        bound: registry.get_sample_value("psa_backend_response_seconds_bucket", {**labels, "le": bound})
+        for bound in ("0.01", "0.05", "0.1", "0.5", "1", "2", "5", "+Inf")
+    }
+    assert [*found.values()] == [0, 1, 2, 2, 2, 2, 2, 3]
+    assert registry.get_sample_value("psa_backend_response_seconds_sum", labels) == 7.09
+    metrics.lines("edge", "foreign", 3)
+    lines = {"endpoint": "edge", "result": "foreign"}
+    assert registry.get_sample_value("psa_haproxy_log_lines_total", lines) == 3
+    times.keep_only(set())
+    assert registry.get_sample_value("psa_backend_response_seconds_count", labels) is None
