@@ -55,6 +55,12 @@ def advance(
     return evidence.model_copy(update=update)
 
 
+def passed_over(evidence: Evidence, sample: Sample, now: datetime) -> Evidence:
+    """Leave out what came since the last look: a person had the traffic, and nothing of it is evidence."""
+    marks = read(evidence.marks, sample).marks
+    return evidence.model_copy(update={"marks": marks, "ticked_at": now, "pending_s": 0.0, "pending": ()})
+
+
 def afresh(evidence: Evidence, *, promoted: bool) -> Evidence:
     """Return the beginning of the next release's evidence: all that is kept is how unevenly errors come.
 

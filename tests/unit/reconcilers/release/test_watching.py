@@ -6,7 +6,7 @@ import pytest
 
 from crds.evidence import Evidence, Tally
 from reconcilers.release.rule import Rule, SlowLimit, Slowness
-from reconcilers.release.watching import afresh
+from reconcilers.release.watching import afresh, passed_over
 from reconcilers.servers import Health
 from tests.builders import START
 from tests.builders_rule import Entry, FakeNode
@@ -128,6 +128,18 @@ def test_where_the_log_tells_nothing_response_times_stay_unknown() -> None:
 
     assert entry.evidence.slow[0].total == Tally()
     assert entry.judged().reason == ""
+
+
+def test_what_came_while_a_person_had_the_traffic_is_left_out() -> None:
+    entry = Entry().began()
+    before = entry.ticks(3)
+    entry.node.add("green", requests=500, errors_5xx=400, retries=7)
+    entry.evidence = passed_over(entry.evidence, entry.sample(), entry.now)
+    entry.tick(20, 1)
+
+    assert entry.evidence.failing.total == tally(50, 1, 40, 0)
+    assert entry.evidence.hidden == 0
+    assert entry.evidence.watched_s == before.watched_s + 1
 
 
 @pytest.mark.parametrize("seconds", [0.1, 1.0])
