@@ -7,6 +7,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ UNIT: Final = "psa-reconciler"
 SHARE: Final = "/srv/share"
 CONFIG: Final = f"/etc/{UNIT}/config.yaml"
 TOKEN: Final = "psa@pve!reconciler=01234567-89ab-cdef-0123-456789abcdef"
+PYTHON: Final = str(Path(sys.executable).resolve())
 _FOLDERS: Final = (
     "usr",
     "etc",
@@ -168,6 +170,7 @@ def _lay_out(folder: Path) -> None:
     etc = root / "etc"
     (etc / "machine-id").touch()
     (etc / "os-release").write_bytes(Path("/etc/os-release").read_bytes())
+    (etc / "hosts").write_text("127.0.0.1 localhost\n")
     (etc / "passwd").write_text("root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/usr/sbin/nologin\n")
     ours = [line for line in Path("/etc/group").read_text().splitlines() if line.startswith("haproxy:")]
     (etc / "group").write_text("\n".join(["root:x:0:", "nogroup:x:65534:", *ours, ""]))
@@ -215,7 +218,7 @@ def _uv_cache() -> Path | None:
 def _environment(machine: Machine) -> Mapping[str, str]:
     has_cache = (machine.files / "var/cache/uv").is_dir()
     ours = {name: value for name, value in os.environ.items() if name.upper().startswith(_NETWORK)}
-    return {**ours, **({"UV_CACHE_DIR": "/var/cache/uv"} if has_cache else {})}
+    return {"PYTHON": PYTHON, **ours, **({"UV_CACHE_DIR": "/var/cache/uv"} if has_cache else {})}
 
 
 def _run_in(
