@@ -9,7 +9,7 @@ from reconcilers.contract import Answer, Outcome, Plan, Resource, Step, View
 
 
 class AnsweringReleases:
-    """Accepts every request but ``retry``, and keeps one attempt with the number that a test sets."""
+    """Accepts every request but ``retry``, and keeps one attempt with the number and fields of a test."""
 
     kind = "Release"
     poll_interval = timedelta(seconds=60)
@@ -17,6 +17,7 @@ class AnsweringReleases:
 
     def __init__(self) -> None:
         self.attempt: int | None = 3
+        self.fields: Mapping[str, object] = {}
         self.looks = 0
 
     def endpoint(self, resource: Resource[ReleaseSpec]) -> str | None:
@@ -36,7 +37,7 @@ class AnsweringReleases:
             return Plan(writes=tuple(answers))
         return Plan(
             writes=tuple(answers),
-            status=ReleaseStatus(attempt=an_attempt(self.attempt, resource.created_at)),
+            status=ReleaseStatus(attempt=an_attempt(self.attempt, resource.created_at, **self.fields)),
             memo=ReleaseMemo(attempt=self.attempt),
         )
 
