@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import random
 import time
 from pathlib import Path
 
@@ -63,6 +64,18 @@ async def test_what_is_no_message_is_refused_with_a_word_why(
         assert site.counted("malformed") == 1
         assert site.store.state.next_event == 1
         assert (await site.post(MESSAGE))[0] == 200
+
+
+async def test_a_message_that_was_damaged_on_its_way_is_taken_or_refused(tmp_path: Path) -> None:
+    chance = random.Random(1)  # noqa: S311 - no secret
+    async with a_site(tmp_path) as site:
+        for _ in range(300):
+            body = bytearray(MESSAGE)
+            for _ in range(chance.randint(1, 4)):
+                place, end = sorted(chance.choices(range(len(body) + 1), k=2))
+                new = chance.choice([b"", b"[", b'"', b"null", b"9", bytes([chance.randrange(256)])])
+                body[place : chance.choice([place, place + 1, end])] = new
+            assert (await site.post(bytes(body)))[0] in {200, 400}
 
 
 async def test_a_type_with_a_charset_is_json_all_the_same(tmp_path: Path) -> None:
