@@ -98,6 +98,7 @@ _TRIES: Final[Mapping[str, Callable[[], object]]] = {
     "raise its priority": lambda: os.nice(-5),
     "write its home": _write(f"{os.environ['HOME']}/note"),
     "write its /tmp": _write(f"{os.environ['TMPDIR']}/note"),
+    "read a credential": _read("/run/credentials/psa-reconciler.service/psa_pve.token"),
     "connect over TCP": _connect,
     "resolve a name": lambda: socket.gethostbyname("localhost"),
     "run a program of PATH": _run("sh", "-c", "command -v env"),
