@@ -1,7 +1,6 @@
 """The lab's own Prometheus and Alertmanager: configured for this lab, started where their programs are."""
 
 import http.client
-import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, Final
 import yaml
 
 from lab.layout import Lab, LabError
-from lab.wiring import daemon_address
+from lab.wiring import alerts_url, daemon_address, write_alert_token
 
 #: Part and program of each.
 PROGRAMS: Final[Mapping[str, str]] = {"prometheus": "prometheus", "alertmanager": "prometheus-alertmanager"}
@@ -85,16 +84,9 @@ def alertmanager_config(lab: Lab) -> Mapping[str, object]:
     write_alert_token(lab)
     for receiver in shipped["receivers"]:
         for webhook in receiver.get("webhook_configs", ()):
-            webhook["url"] = f"http://{daemon_address(lab)}/webhooks/alertmanager"
+            webhook["url"] = alerts_url(lab)
             webhook["http_config"]["authorization"]["credentials_file"] = str(lab.alert_token)
     return shipped
-
-
-def write_alert_token(lab: Lab) -> None:
-    """Make the secret that Alertmanager shows to the daemon, once."""
-    if not lab.alert_token.exists():
-        lab.alert_token.touch(mode=0o600)
-        lab.alert_token.write_text(f"{secrets.token_hex(16)}\n")
 
 
 def _address(lab: Lab, name: str) -> str:

@@ -10,7 +10,7 @@ from lab.hook_fault_command import troubles_of
 from lab.layout import Lab, haproxy_name
 from lab.monitoring import DASHBOARDS, monitoring_urls
 from lab.start import PARTS
-from lab.wiring import daemon_address, frontend_address, haproxy_page, node_urls
+from lab.wiring import alerts_url, daemon_address, frontend_address, haproxy_page, node_urls
 
 _WIDTH: Final = 14
 
@@ -41,6 +41,7 @@ def status_of(lab: Lab) -> dict[str, object]:
             **{haproxy_name(node): f"http://{haproxy_page(lab, node)}/" for node in lab.haproxies},
             "metrics": f"http://{daemon_address(lab)}/metrics",
             "daemon": f"http://{daemon_address(lab)}/api/v1/objects",
+            "alerts": alerts_url(lab),
             "proxmox": [*node_urls(lab)],
             **monitoring_urls(lab),
         },
@@ -50,6 +51,7 @@ def status_of(lab: Lab) -> dict[str, object]:
             "example": str(lab.example),
             "config": str(lab.config),
             "token": str(lab.token),
+            "alertToken": str(lab.alert_token),
             "state": str(lab.state),
             "logs": str(lab.log),
             "dashboards": str(DASHBOARDS),

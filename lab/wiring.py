@@ -3,6 +3,7 @@
 import grp
 import os
 import pwd
+import secrets
 import stat
 import sys
 import uuid
@@ -69,6 +70,18 @@ def daemon_address(lab: Lab) -> str:
     return f"{lab.address('0.1')}:9633"
 
 
+def alerts_url(lab: Lab) -> str:
+    """Return where the daemon takes alerts."""
+    return f"http://{daemon_address(lab)}/webhooks/alertmanager"
+
+
+def write_alert_token(lab: Lab) -> None:
+    """Make the secret that Alertmanager shows to the daemon, once."""
+    if not lab.alert_token.exists():
+        lab.alert_token.touch(mode=0o600)
+        lab.alert_token.write_text(f"{secrets.token_hex(16)}\n")
+
+
 def simulator_setup(lab: Lab, documents: tuple[Document, ...]) -> Mapping[str, object]:
     """Return what ``POST /setup`` puts into the simulator: storage, templates, bridges, our token and rights.
 
@@ -119,6 +132,7 @@ def haproxy_of(
 def daemon_settings(lab: Lab, *, fingerprint: str, keeps_state: bool) -> str:
     """Return the text of the daemon's settings file; LabError where the folder cannot be trusted."""
     owners, groups = trusted(lab.desired)
+    write_alert_token(lab)
     names = [*map(haproxy_name, lab.haproxies)]
     edge: dict[str, object] = {"type": "haproxy", "sockets": [f"unix://{lab.socket(name)}" for name in names]}
     edge["log"] = f"unix://{lab.socket('log')}"
@@ -139,6 +153,7 @@ def daemon_settings(lab: Lab, *, fingerprint: str, keeps_state: bool) -> str:
             "edge": edge,
         },
         "hooks": {name: _hook(lab, name) for name in HOOKS},
+        "alerts": {"tokenFile": str(lab.alert_token)},
     }
     text: str = yaml.safe_dump(settings, sort_keys=False)
     return "# Written by the lab: the daemon's settings.\n" + text
