@@ -1,6 +1,7 @@
 """Whose fault it is: a service behind a good gateway, or what both colours share."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,22 @@ def test_what_both_colours_share_holds_the_release_and_when_it_is_well_again_it_
         assert attempt.number == 1
         assert lab.shares() == (0, 100)
     assert users.failed_by.keys() == {OLD, NEW}, users
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+def test_when_both_colours_turn_ill_the_candidate_is_not_blamed_although_haproxy_is_slow_to_see_it(
+    short_path: Path,
+) -> None:
+    with releases(short_path / "lab") as lab, lab.users(50):
+        slow = replace(lab.sight.haproxy.config, check_ms=2000)  # HAProxy's own default: DOWN after 6 s
+        lab.sight.haproxy.reload(slow)
+        lab.ask_for(NEW, watch="5s", errorRate={"limit": "10%"})
+        lab.wait_in(Phase.WATCH)
+        lab.fault(ALL, unhealthy=True)
+        lab.wait("a hold", lambda: lab.hold() is not None, 20)
+        assert lab.hold() == "CandidateDown"
+        lab.fault(ALL)
+        assert lab.shares() == (50, 50)
+        attempt = lab.wait_in(Phase.COMPLETED, seconds=60)
+        assert attempt.number == 1
