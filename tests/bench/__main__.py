@@ -18,7 +18,7 @@ from typing import Final
 import structlog
 
 from lab.start import Options, bring_up
-from tests.bench import decision, figures, lockstep, log, machine, rest, rollbacks, switches
+from tests.bench import alerts, decision, figures, lockstep, log, machine, rest, rollbacks, switches
 from tests.bench.table import Figure, floors, head
 
 _IDLE: Final = 0.3
@@ -51,6 +51,7 @@ _GROUPS: Final[Mapping[str, tuple[Callable[[], Iterator[Figure]], float]]] = Map
     "lockstep": (lockstep.measure, 1),
     "rest": (rest.measure, 1.5),
     "log": (log.measure, 0.3),
+    "alerts": (alerts.measure, 3),
 })  # fmt: skip
 
 
