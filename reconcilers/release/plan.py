@@ -38,7 +38,7 @@ from reconcilers.release.promotion import promote, roll_back, soak, uncling
 from reconcilers.release.supervision import OPEN_HOLDS, OVERDUE, obeyed, shown, split, watch, watched
 from reconcilers.release.traffic import asserted, standstill
 from reconcilers.release.turn import Turn
-from reconcilers.release.wishes import answered, superseded
+from reconcilers.release.wishes import answered, is_followed, superseded
 
 _PAGE_AGAIN: Final = timedelta(minutes=30)
 _SLOWLY: Final = timedelta(seconds=10)
@@ -249,7 +249,7 @@ def _status(turn: Turn) -> ReleaseStatus:
 
 def _verdicts(turn: Turn, says: str) -> tuple[Verdict, ...]:
     attempt = turn.attempt
-    is_live = attempt.phase in {Phase.SOAK, Phase.COMPLETED} and attempt.hold is None
+    is_live = attempt.phase in {Phase.SOAK, Phase.COMPLETED} and attempt.hold is None and is_followed(turn)
     text = f"{attempt.version}: {attempt.phase.value}: {says}"
     ready = Verdict(ConditionType.READY, Truth.TRUE if is_live else Truth.FALSE, attempt.phase.value, text)
     if attempt.hold is None:

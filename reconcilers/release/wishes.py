@@ -164,10 +164,15 @@ _ANSWERS: Final[Mapping[str, Callable[[Turn, Request], Turn]]] = MappingProxyTyp
 })  # fmt: skip
 
 
+def is_followed(turn: Turn) -> bool:
+    """Whether the attempt is about what the file asks for now."""
+    return turn.spec.version == turn.attempt.version and set(turn.spec.services) == set(turn.attempt.members)
+
+
 def superseded(turn: Turn) -> Turn:
     """Follow a file that asks for something else meanwhile."""
     attempt, spec = turn.attempt, turn.spec
-    if spec.version == attempt.version and set(spec.services) == set(attempt.members):
+    if is_followed(turn):
         return turn
     wanted = f"the file asks for {spec.version} of {', '.join(spec.services)}"
     if attempt.phase in PROMOTED:

@@ -36,9 +36,12 @@ def test_a_person_pauses_and_rolls_back_and_a_pipeline_hears_of_it(short_path: P
         assert "it goes on" in _says(lab, "release", "resume", _SUITE)
         lab.wait_in(Phase.SOAK, Phase.COMPLETED)
         _is_heard(lab, 0, f"{NEW} ")
-        lab.wait_in(Phase.COMPLETED)
 
         lab.ask_for(NEWER, watch="60s")
+        waited = _says(lab, "release", "wait", _SUITE, "--timeout", "1s", code=7)
+        assert f"no attempt at {NEWER} yet" in waited, (
+            "the soak of the last version is no success of the next"
+        )
         lab.wait_in(Phase.WATCH, number=2)
         assert f"{NEW} has all traffic again" in _says(lab, "release", "rollback", _SUITE, "--reason", "no")
         assert lab.shares() == (0, 100)

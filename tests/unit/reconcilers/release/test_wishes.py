@@ -8,6 +8,7 @@ import pytest
 from crds.balancer import Override
 from crds.evidence import Detector, Evidence, Tally
 from crds.freeze import Freeze
+from crds.meta import ConditionType, Truth
 from crds.release import HoldExit, Phase, Trigger
 from crds.service import Color
 from reconcilers.contract import Answer, Plan
@@ -289,6 +290,13 @@ def test_another_version_waits_for_the_soak_and_is_told_until_when() -> None:
     assert plan.waiting is not None
     assert "SoakRunning: the file asks for 1.2.0" in plan.waiting
     assert f"{NEW} soaks until" in plan.waiting
+
+
+@pytest.mark.parametrize(("version", "truth"), [(NEW, Truth.TRUE), ("1.2.0", Truth.FALSE)])
+def test_a_soak_is_ready_only_for_the_version_that_the_file_asks_for(version: str, truth: Truth) -> None:
+    plan = Scene(Phase.SOAK, version=version).plan()
+    (ready,) = (each for each in plan.verdicts if each.type is ConditionType.READY)
+    assert ready.status is truth
 
 
 def test_another_version_ends_a_soak_that_may_be_ended() -> None:
