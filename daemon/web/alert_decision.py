@@ -196,7 +196,9 @@ def _decided(standing: Standing, alert: Alert, now: datetime, actor: str) -> Dec
     reason = f"{alert.name}: {alert.summary}" if alert.summary else alert.name
     arguments = {"only": "traffic", "attempt": str(attempt.number)}
     ask = Ask(key, ROLLBACK, actor, now, reason, arguments)
-    return Decision(Result.ACTED, key, f"{alert.title}: attempt {attempt.number} is rolled back", ask=ask)
+    return Decision(
+        Result.ACTED, key, f"{alert.title}: the rollback of attempt {attempt.number} is asked for", ask=ask
+    )
 
 
 def _unready(attempt: Attempt, alert: Alert, *, is_asked: bool) -> _Unclear | None:

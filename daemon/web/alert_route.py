@@ -1,6 +1,7 @@
 """POST /webhooks/alertmanager: who is not let in is not listened to, and nothing is read without a limit."""
 
 import asyncio
+import json
 from typing import Final
 
 from aiohttp import web
@@ -117,7 +118,8 @@ async def _body_of(request: web.Request) -> bytes:
 
 def _taken(decisions: tuple[Decision, ...]) -> web.Response:
     shown = [{"result": each.result.value, "message": each.message} for each in decisions]
-    return web.json_response({"alerts": shown})
+    # The line end is for people at a terminal.
+    return web.Response(text=f"{json.dumps({'alerts': shown})}\n", content_type="application/json")
 
 
 def _refusal(refusal: Refusal) -> web.Response:

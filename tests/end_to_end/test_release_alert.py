@@ -67,7 +67,7 @@ def test_a_bad_candidate_that_nothing_else_judges_goes_back_when_an_alert_fires(
         assert lab.reasons().count("AlertActed") == 1
         shown = lab.psactl("events", RELEASE).stdout
         assert "AlertActed" in shown
-        assert "attempt 1 is rolled back" in shown
+        assert "the rollback of attempt 1 is asked for" in shown
     assert users.failed_by.keys() == {NEW}, users
 
 

@@ -30,7 +30,7 @@ async def test_an_alert_asks_for_the_rollback_of_its_release_and_of_that_attempt
     async with a_site(tmp_path) as site:
         status, told = await site.post(MESSAGE)
         assert (status, results(told)) == (200, ["acted"])
-        assert told["alerts"][0]["message"].endswith("attempt 3 is rolled back")
+        assert told["alerts"][0]["message"].endswith("the rollback of attempt 3 is asked for")
         [asked] = site.requests()
         assert (asked.verb, asked.actor) == ("rollback", "alertmanager at 127.0.0.1")
         assert asked.arguments == {"only": "traffic", "attempt": "3"}

@@ -65,7 +65,7 @@ def test_a_firing_alert_rolls_back_the_one_release_that_it_is_about(
     record = decision.record(START, ACTOR)
     assert (record.key, record.reason, record.actor) == (key_of(), "AlertActed", "alertmanager")
     assert record.message.startswith("PsaReleaseErrors (")
-    assert record.message.endswith("severity=critical): attempt 3 is rolled back")
+    assert record.message.endswith("severity=critical): the rollback of attempt 3 is asked for")
 
 
 def test_a_name_is_better_than_a_service_and_a_service_better_than_being_alone() -> None:
