@@ -59,14 +59,14 @@ class AlertInbox:
         self._objects: Mapping[Key, AnyResource] = {}
         self._releases = Releases()
 
-    async def take(self, message: Message, actor: str) -> tuple[Decision, ...]:
-        """Return what became of each alert, once that is on disk. *actor* is who sent them.
+    async def take(self, message: Message, actor: str, size: int) -> tuple[Decision, ...]:
+        """Return what became of each alert, once that is on disk. *actor* sent them, as *size* bytes.
 
         Raises NotTakenError when there is no room or no time left, CommitError when the disk takes nothing.
         """
         if all(alert.mark() in self._memory for alert in message.alerts):
             return self._counted([_repetition(alert) for alert in message.alerts])
-        letter = Letter(message, actor, asyncio.get_running_loop().create_future())
+        letter = Letter(message, actor, size, asyncio.get_running_loop().create_future())
         lane = self._urgent if any(map(self._is_urgent, message.alerts)) else self._ordinary
         if self._is_closed or not lane.put(letter):
             self._metrics.count("dropped", len(message.alerts))

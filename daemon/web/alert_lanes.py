@@ -11,6 +11,8 @@ from daemon.web.alert_message import Message
 
 MOST_WAITING: Final = 5_000
 """Alerts that may wait in a lane; more are sent away and come again."""
+MOST_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of messages that may wait in a lane: some alerts are large."""
 
 
 class NotTakenError(Exception):
@@ -19,10 +21,11 @@ class NotTakenError(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Letter:
-    """A message, who sent it, and who waits to hear what became of its alerts."""
+    """A message of *size* bytes, who sent it, and who waits to hear what became of its alerts."""
 
     message: Message
     actor: str
+    size: int
     taken: "asyncio.Future[tuple[Decision, ...]]"
 
     def answer(self, decisions: tuple[Decision, ...]) -> None:
@@ -37,18 +40,19 @@ class Letter:
 
 
 class Lane:
-    """Letters in the order of their arrival; its room is counted in alerts."""
+    """Letters in the order of their arrival; its room is counted in alerts and in bytes."""
 
     def __init__(self) -> None:
         self._letters: deque[Letter] = deque()
-        self._alerts = 0
+        self._alerts = self._bytes = 0
 
     def put(self, letter: Letter) -> bool:
         """Take a letter in, unless the lane is full."""
-        if self._alerts >= MOST_WAITING:
+        if self._alerts >= MOST_WAITING or self._bytes >= MOST_BYTES:
             return False
         self._letters.append(letter)
         self._alerts += len(letter.message.alerts)
+        self._bytes += letter.size
         return True
 
     def take(self, room: int) -> Iterator[Letter]:
@@ -56,5 +60,6 @@ class Lane:
         while self._letters and room > 0:
             letter = self._letters.popleft()
             self._alerts -= len(letter.message.alerts)
+            self._bytes -= letter.size
             room -= len(letter.message.alerts)
             yield letter

@@ -10,11 +10,11 @@ from aiohttp import web
 
 from daemon.ports import Clock
 
-MOST_CONNECTIONS: Final = 256
-MOST_OF_ONE: Final = 64
-"""Connections of one sender."""
+MOST_CONNECTIONS: Final = 512
+MOST_OF_ONE: Final = 256
+"""Connections of one sender: an Alertmanager has one for each group that it sends at the moment."""
 HANDSHAKE_S: Final = 5.0
-SILENT_S: Final = 15.0
+SILENT_S: Final = 10.0
 """How long a connection may be without a whole request."""
 _LINGER_S: Final = 1.0
 """How long a body that nobody wanted is heard out, so that its sender reads the answer."""

@@ -13,7 +13,7 @@ from daemon.web.alert_access import Access
 from daemon.web.alert_decision import ACTOR, Decision
 from daemon.web.alert_inbox import AlertInbox, Metrics
 from daemon.web.alert_lanes import NotTakenError
-from daemon.web.alert_message import MessageError, harmless, read_message
+from daemon.web.alert_message import Message, MessageError, harmless, read_message
 from daemon.web.asked import Refusal
 from daemon.web.console import DAEMON
 
@@ -22,8 +22,8 @@ LARGEST_BODY: Final = 256 * 1024
 """Bytes of a message; Alertmanager's own with 100 alerts has about 80 000."""
 BODY_S: Final = 5.0
 """How long a body may take to come."""
-MOST_INSIDE: Final = 256
-"""Messages that may be read or wait at once."""
+MOST_READ: Final = 128
+"""Messages that may be read at once; those that wait to be written have their room in the inbox."""
 _RETRY_S: Final = 2
 _REFUSALS_EACH_S: Final = 60.0
 """Requests without a valid token leave an event this often at most: a stranger makes us write little."""
@@ -37,7 +37,7 @@ class AlertRoute:
         self._access = access
         self._clock = clock
         self._metrics = metrics
-        self._inside = 0
+        self._read = 0
         self._refused = 0
         self._refusal_at = -_REFUSALS_EACH_S
 
@@ -46,33 +46,36 @@ class AlertRoute:
         return web.post(PATH, self._post, expect_handler=_not_yet)
 
     async def _post(self, request: web.Request) -> web.Response:
-        if self._inside >= MOST_INSIDE:
-            self._metrics.count("dropped")
-            return _refusal(Refusal(503, "Busy", "too many messages are on their way"))
-        self._inside += 1
         try:
             return _taken(await self._decisions(request))
         except Refusal as exc:
             return _refusal(exc)
-        finally:
-            self._inside -= 1
 
     async def _decisions(self, request: web.Request) -> tuple[Decision, ...]:
         if not self._access.admits(request.headers.get("Authorization", "")):
             self._note_refused(request.remote or "this machine")
             raise Refusal(401, "Unauthorized", "unauthorized")
-        try:
-            message = read_message(await _body_of(request))
-        except (Refusal, MessageError) as exc:
-            self._metrics.count("malformed")
-            raise exc if isinstance(exc, Refusal) else Refusal(400, "BadMessage", str(exc)) from None
+        message = await self._message(request)
         actor = f"{ACTOR} at {request.remote}" if request.remote else ACTOR
         try:
-            return await self._inbox.take(message, actor)
+            return await self._inbox.take(message, actor, request.content_length or 0)
         except NotTakenError as exc:
             raise Refusal(503, "Busy", str(exc)) from None
         except CommitError as exc:
             raise Refusal(503, "StoreBroken", str(exc)) from None
+
+    async def _message(self, request: web.Request) -> Message:
+        if self._read >= MOST_READ:
+            self._metrics.count("dropped")
+            raise Refusal(503, "Busy", "too many messages are read")
+        self._read += 1
+        try:
+            return read_message(await _body_of(request))
+        except (Refusal, MessageError) as exc:
+            self._metrics.count("malformed")
+            raise exc if isinstance(exc, Refusal) else Refusal(400, "BadMessage", str(exc)) from None
+        finally:
+            self._read -= 1
 
     def _note_refused(self, sender: str) -> None:
         """Count a request without a valid token; now and then that is an event."""

@@ -161,10 +161,10 @@ async def test_who_asks_before_sending_is_answered_before(tmp_path: Path) -> Non
         assert status(await said(site, f"{LET_IN}{expect}".encode())) == 100
 
 
-async def test_only_so_many_messages_are_inside_at_once(
+async def test_only_so_many_messages_are_read_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alert_route, "MOST_INSIDE", 2)
+    monkeypatch.setattr(alert_route, "MOST_READ", 2)
     async with a_site(tmp_path) as site:
         port = int(site.url.rpartition(":")[2])
         slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
@@ -188,7 +188,7 @@ async def test_only_so_many_messages_are_inside_at_once(
 async def test_strangers_with_open_bodies_keep_nobody_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alert_route, "MOST_INSIDE", 2)
+    monkeypatch.setattr(alert_route, "MOST_READ", 2)
     async with a_site(tmp_path) as site:
         port = int(site.url.rpartition(":")[2])
         strangers = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]

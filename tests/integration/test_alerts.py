@@ -195,6 +195,7 @@ async def test_a_storm_fills_its_own_lane_and_the_alert_that_counts_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(alert_lanes, "MOST_WAITING", 5)
+    monkeypatch.setattr(alert_route, "MOST_READ", 2)  # who waits is read, and keeps nobody from being read
     async with a_site(tmp_path) as site:
         async with asyncio.TaskGroup() as group:
             tasks = await waiting_behind_a_storm(site, group)
@@ -210,6 +211,28 @@ async def test_a_storm_fills_its_own_lane_and_the_alert_that_counts_is_taken(
         assert len(site.requests()) == 1
         assert site.counted("dropped") == 4
         assert len(site.daemons) == 6
+
+
+async def test_large_alerts_fill_a_lane_by_their_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alert_lanes, "MOST_BYTES", 500_000)
+    async with a_site(tmp_path) as site:
+        site.gate.opened.clear()
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(site.post(storm(0)))
+            await until(lambda: site.gate.waiting == 1)
+            large = [large_message(number) for number in range(5)]
+            tasks = [group.create_task(site.post(message)) for message in large]
+            await until(lambda: site.counted("dropped") == 2)
+            site.gate.opened.set()
+        assert first.result()[0] == 200
+        assert sorted(task.result()[0] for task in tasks) == [200] * 3 + [503] * 2
+
+
+def large_message(number: int) -> dict[str, object]:
+    text = {"description": "x" * 200_000}
+    return message_json(alert_json(NOTHING, fingerprint=f"large-{number}", annotations=text))
 
 
 async def test_all_that_wait_are_one_transaction(tmp_path: Path) -> None:

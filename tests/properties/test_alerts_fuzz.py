@@ -166,7 +166,7 @@ async def fed(path: Path, rounds: list[list[dict[str, Any]]], registry: Collecto
             async with asyncio.TaskGroup() as senders:
                 for message in messages:
                     senders.create_task(
-                        inbox.take(Message.model_validate_json(json.dumps(message)), "alertmanager")
+                        inbox.take(Message.model_validate_json(json.dumps(message)), "alertmanager", 100)
                     )
             running.cancel()
     return store
