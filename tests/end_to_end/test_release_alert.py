@@ -106,3 +106,24 @@ def test_alerts_that_are_early_late_resolved_or_unclear_move_nothing(short_path:
         assert [each for each in told if each == "AlertActed"] == ["AlertActed"]
         assert {"AlertEarly", "AlertLate", "AlertResolved"} <= set(told)
         assert "AlertUnknown" in reasons(lab, _DAEMON)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_what_was_answered_outlives_a_kill_of_the_daemon_and_is_acted_on(short_path: Path) -> None:
+    with releases(short_path / "lab") as lab, lab.users(50):
+        lab.ask_for(NEW, watch="60s", errorRate=_OFF)
+        lab.wait_in(Phase.WATCH)
+        lost = [fired(0, f"other-{number}", release="somebody-else") for number in range(40)]
+        answered = [message for message in lost if curl(lab, message)[0] == 200]
+        asked = fired(0, "1", service=GATEWAY)
+        assert results(curl(lab, asked)[1]) == ["acted"]
+        lab.stage.kill_daemon()
+        lab.stage.start_daemon()
+        lab.wait_in(Phase.ROLLED_BACK, number=1, seconds=20)
+        assert lab.shares() == (100, 0)
+        assert len(answered) == 40
+        for message in [asked, *answered]:
+            assert results(curl(lab, message)[1]) == ["duplicate"]
+        assert lab.reasons().count("AlertActed") == 1
+        assert reasons(lab, _DAEMON).count("AlertUnknown") == 40

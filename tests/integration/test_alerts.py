@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from daemon.web import alert_lanes, alert_route
 from tests.builders_alerts import ASKS, RELEASE, alert_json, key_of, later, message_json
@@ -170,6 +171,10 @@ async def test_nobody_is_told_that_an_alert_was_taken_before_it_is_on_disk(tmp_p
 async def test_what_the_disk_refuses_is_sent_again_and_taken_then(tmp_path: Path) -> None:
     async with a_site(tmp_path) as site:
         site.gate.error = sqlite3.OperationalError("database or disk is full")
+        with capture_logs() as logs:
+            for _ in range(3):
+                assert (await site.post(MESSAGE))[0] == 503
+        assert [line["event"] for line in logs].count("alerts.refused") == 1
         async with site.tcp.post(alert_route.PATH, json=MESSAGE, headers=BEARER) as answer:
             assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
             assert (await answer.json())["error"]["code"] == "StoreBroken"
@@ -177,6 +182,10 @@ async def test_what_the_disk_refuses_is_sent_again_and_taken_then(tmp_path: Path
         status, told = await site.post(MESSAGE)
         assert (status, results(told)) == (200, ["acted"])
         assert len(site.requests()) == 1
+        site.gate.error = sqlite3.OperationalError("database or disk is full")
+        with capture_logs() as logs:
+            assert (await site.post(storm(1)))[0] == 503
+        assert "alerts.refused" in [line["event"] for line in logs], "it is news again"
 
 
 async def waiting_behind_a_storm(
@@ -228,6 +237,8 @@ async def test_large_alerts_fill_a_lane_by_their_bytes(
             site.gate.opened.set()
         assert first.result()[0] == 200
         assert sorted(task.result()[0] for task in tasks) == [200] * 3 + [503] * 2
+        for number in range(5, 9):
+            assert (await site.post(large_message(number)))[0] == 200, "the room is free again"
 
 
 def large_message(number: int) -> dict[str, object]:
