@@ -115,8 +115,12 @@ def starts(lab: Lab) -> Iterator[Figure]:
 
 
 def _start(lab: Lab, desired: Path, state: Path) -> float:
-    socket = state.with_suffix(".sock")
-    argv = [str(PROGRAMS / "psa-reconciler"), "--config", str(lab.config), "--desired", str(desired)]
+    socket, settings = state.with_suffix(".sock"), state.with_suffix(".yaml")
+    # The socket of HAProxy's log is the other daemon's.
+    settings.write_text(
+        lab.config.read_text().replace(str(lab.socket("log")), str(state.with_suffix(".log")))
+    )
+    argv = [str(PROGRAMS / "psa-reconciler"), "--config", str(settings), "--desired", str(desired)]
     argv += ["--state", str(state), "--socket", str(socket), "--mode", "Observe", "--listen"]
     address = f"127.{lab.record.number}.0.99:9633"
     began = time.perf_counter()
