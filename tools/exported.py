@@ -53,11 +53,15 @@ def registries() -> Iterator[tuple[str, CollectorRegistry]]:
     yield "Alerts: what became of those that Alertmanager sent", registry
 
 
+def _labels(owner: object) -> tuple[str, ...]:
+    return tuple(getattr(owner, "_labelnames", ()))
+
+
 def rows(registry: CollectorRegistry) -> Iterator[str]:
     """Yield a table row for each family, by name."""
     collectors: list[Collector] = list(registry._collector_to_names)  # noqa: SLF001 - labels are nowhere else
     labels = {
-        family.name: getattr(collector, "_labelnames", None) or getattr(family, "_labelnames", ())
+        family.name: _labels(collector) or _labels(family)
         for collector in collectors
         for family in collector.collect()
     }

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -46,6 +46,8 @@ def plan_rest(
     release: Resource[ReleaseSpec], seen: SeenRelease, now: datetime, status: ReleaseStatus
 ) -> ReleasePlan:
     """Plan while no attempt runs: begin one, or say why not."""
+    # The last attempt may have been of more services than the file now names; they are no part of the next.
+    seen = replace(seen, members=tuple(each for each in seen.members if each.name in release.spec.services))
     wants_retry, writes = _answers(release, seen, status)
     if wants_retry:
         kept = tuple(each for each in status.quarantine if each.version != release.spec.version)

@@ -246,9 +246,8 @@ async def test_a_call_that_never_got_a_thread_was_not_sent(
 async def test_reads_go_on_with_the_next_host_and_stay_there(
     server: HttpsServer, certificate: Certificate
 ) -> None:
-    transport = ProxmoxTransport(
-        "pve", [a_closed_port(), server.url], TOKEN, fingerprint=certificate.fingerprint, deadline_s=4.0
-    )
+    urls = [a_closed_port(), server.url]
+    transport = ProxmoxTransport("pve", urls, TOKEN, fingerprint=certificate.fingerprint)
     for _ in range(2):
         assert await transport.read(("version",)) is None
     await transport.write("POST", START)
@@ -263,7 +262,7 @@ async def test_a_host_that_cannot_reach_the_node_is_passed_over(
         second.answer = lambda _: Say(body='{"data":1}')
         server.answer = lambda _: Say(595, "No route to host", "")
         urls = [server.url, second.url]
-        transport = ProxmoxTransport("pve", urls, TOKEN, fingerprint=certificate.fingerprint, deadline_s=4.0)
+        transport = ProxmoxTransport("pve", urls, TOKEN, fingerprint=certificate.fingerprint)
         assert await transport.read(("nodes", "pve2", "status")) == 1
         transport.close()
 

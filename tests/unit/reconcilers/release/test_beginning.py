@@ -14,6 +14,7 @@ from crds.service import Color
 from reconcilers.contract import Answer, Plan
 from reconcilers.release.beginning import RETRY, fingerprint
 from reconcilers.release.model import ReleaseAction
+from reconcilers.release.plan import plan_release
 from tests.builders import START
 from tests.builders_release import (
     CRM,
@@ -29,6 +30,7 @@ from tests.builders_release import (
     conditions,
     notes,
 )
+from tests.simulation.release_world import release_spec
 
 COLORS = pytest.mark.parametrize("live", list(Color), ids=lambda color: color.value)
 NONE_YET = {"number": 0}
@@ -105,6 +107,14 @@ def test_attempts_are_counted_and_the_last_one_is_kept() -> None:
     assert begun(plan).number == 5
     assert isinstance(plan.status, ReleaseStatus)
     assert [each.number for each in plan.status.history] == [4]
+
+
+@pytest.mark.parametrize("phase", [Phase.COMPLETED, Phase.ROLLED_BACK])
+def test_a_service_that_left_the_file_is_no_part_of_the_next_attempt(phase: Phase) -> None:
+    scene = ended(phase, "Superseded", services=2)
+    release = replace(scene.resource(), spec=release_spec("1.2.0"))
+    assert release.spec.services == (GATEWAY,)
+    assert set(begun(plan_release(release, scene.look(), scene.now)).members) == {GATEWAY}
 
 
 def an_obstacle(number: int = 0, **fields: Any) -> Mapping[int, Mapping[str, Any]]:
