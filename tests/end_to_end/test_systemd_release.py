@@ -63,7 +63,8 @@ def server(installed: Machine) -> Iterator[tuple[Machine, Releases]]:
     try:
         start_platform(lab, options, lock, lambda _line: None)
         installed.configure(settings_of(lab))
-        installed.write("/etc/psa-reconciler/credentials/pve.token", lab.token.read_text(), 0o600)
+        for token in (lab.token, lab.alert_token):
+            installed.write(f"/etc/psa-reconciler/credentials/{token.name}", token.read_text(), 0o600)
         lab.socket("api").symlink_to(installed.files / "run" / UNIT / "api.sock")
         installed.systemctl("start", UNIT)
         found = Releases(lab)
@@ -83,7 +84,8 @@ def settings_of(lab: Lab) -> str:
     found = yaml.safe_load(lab.config.read_text().replace(str(lab.root), f"{SHARE}/lab"))
     del found["state"]
     found["api"] = {"listen": daemon_address(lab)}
-    found["endpoints"]["pve"]["tokenFile"] = "credential:pve.token"
+    found["endpoints"]["pve"]["tokenFile"] = f"credential:{lab.token.name}"
+    found["alerts"]["tokenFile"] = f"credential:{lab.alert_token.name}"
     found["endpoints"]["edge"]["log"] = f"udp://{log_address(lab)}"
     found["hooks"] = {
         "slow": {"argv": [f"{_HOOKS}/slow"], "timeout": "5m", "idempotent": True},
