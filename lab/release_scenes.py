@@ -1,4 +1,4 @@
-"""The demo's releases: a good one goes live through trouble, a bad one goes back by itself."""
+"""The demo's releases: a good one goes live through trouble, bad ones go back by the rule and by an alert."""
 
 import re
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ _RELEASE: Final = "Release/psa-suite"
 _FILE: Final = Path("release.yaml")
 _GATEWAY: Final = "psa-api-gateway"
 _RATE: Final = 200
+_ALERT_RATE: Final = 400
 _BAD_SHARE: Final = 0.05
 _PATIENCE_S: Final = 45.0
 
@@ -45,6 +46,8 @@ class ReleaseScenes:
         self.good()
         self.bad()
         self.why_not()
+        if self._stage.lab.record.metrics:
+            self.by_alert()
 
     def good(self) -> None:
         """Release a good version under load, while HAProxy is reloaded and the daemon killed."""
@@ -136,6 +139,39 @@ class ReleaseScenes:
         stage.within(lambda: not self._sight.unready())
         story.say("release.yaml says 1.1.0 again; psactl release history:")
         story.quote(stage.psactl("release", "history", "psa-suite").stdout)
+
+    def by_alert(self) -> None:
+        """Release a bad version that only Prometheus and Alertmanager judge."""
+        stage, story = self._stage, self._story
+        story.title("An alert takes a version back, too")
+        order = {"service": _GATEWAY, "version": "1.3.0", "fault": {"error_rate": _BAD_SHARE}}
+        call_now(stage.lab.socket("app"), "POST", "/lab/fault", order)
+        stage.let_users_in(_ALERT_RATE)
+        stage.edit(_FILE, "watch: 8s ", "watch: 1m ")
+        stage.edit(_FILE, "limit: 0.1%", "limit: 0.1%, method: off")
+        stage.edit(_FILE, "version: 1.1.0", "version: 1.3.0")
+        story.say(
+            "release.yaml says 1.3.0, as bad as 1.2.0, and errorRate: {method: off}: the daemon itself does"
+            " not judge; Prometheus and Alertmanager do, with the rules of metrics/rules"
+        )
+        stage.needed("1.3.0 to be tried", lambda: self._attempt_text("version") == "1.3.0", _PATIENCE_S)
+        stage.needed("the watch to begin", lambda: self._is_in("Watch", "RolledBack"), _PATIENCE_S)
+        story.say(f"half of the users go there: {stage.shown()}")
+        seconds = stage.needed("1.3.0 to be rolled back", lambda: self._is_in("RolledBack"), _PATIENCE_S)
+        story.say(f"{after(seconds)} Alertmanager has called, and all users are back: {stage.shown()}")
+        story.quote(self._attempt_text("message"))
+        tally = stage.see_users_off()
+        story.claim(
+            "an alert rolls a version back",
+            f"by PsaReleaseErrors, {text(seconds)} after its first users",
+            holds=self._attempt_text("trigger") == "alert"
+            and {row.version for row in tally.failed_by} == {"1.3.0"}
+            and self._shares() == {"blue": 0, "green": 100},
+        )
+        stage.edit(_FILE, ", method: off", "")
+        stage.edit(_FILE, "watch: 1m ", "watch: 8s ")
+        stage.edit(_FILE, "version: 1.3.0", "version: 1.1.0")
+        stage.within(lambda: not self._sight.unready())
 
     def _status(self) -> Mapping[str, object]:
         found = self._sight.objects().get(_RELEASE, {}).get("status")

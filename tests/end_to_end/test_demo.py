@@ -32,6 +32,7 @@ _CLAIMS = (
     "a bad version rolls back by itself",
     "the decision says what it stands on",
     "it is not tried again by itself",
+    "an alert rolls a version back",
     "psactl diff: nothing to do",
 )
 
