@@ -16,7 +16,7 @@ from typing import Final
 
 import aiohttp
 
-from crds.release import Phase
+from crds.release import Phase, Trigger
 from lab.control import call_now
 from lab.wiring import alerts_url
 from tests.bench import machine
@@ -33,6 +33,9 @@ _ROLLBACKS: Final = 30
 _IN_STORM: Final = 10
 #: Alerts a second that are a storm.
 _STORM: Final = 2000
+_USERS: Final = 800
+_BAD_SHARE: Final = 0.05
+_BAD_VERSIONS: Final = 10
 _SCRIPT: Final = Path(__file__).with_name("alerts.lua")
 _EMPTY: Final = """
 import asyncio, sys
@@ -64,6 +67,8 @@ def measure() -> Iterator[Figure]:
             yield from _taken(lab, empty)
             yield from _at_full_speed(lab, empty)
             yield from _rolled_back(lab)
+        with releases(Path(folder) / "watched", services=1, metrics=True) as lab:
+            yield _by_prometheus(lab)
 
 
 @contextlib.contextmanager
@@ -165,6 +170,24 @@ def _one_rollback(lab: Releases, number: int, storm: int = 0) -> float:
     posted = asyncio.run(_fired(lab, number, storm))
     lab.wait_in(Phase.ROLLED_BACK, number=number)
     return (poller.end() - posted) * 1e3
+
+
+def _by_prometheus(lab: Releases) -> Figure:
+    """Measure from the candidate's first users until it is rolled back by the shipped rules and routes."""
+    lab.fault(GATEWAY, NEW, error_rate=_BAD_SHARE)
+    found = []
+    with lab.users(_USERS):
+        for number in range(1, _BAD_VERSIONS + 1):
+            _begin(lab, number)
+            attempt = lab.wait_in(Phase.ROLLED_BACK, number=number, seconds=60)
+            if attempt.trigger is not Trigger.ALERT or attempt.ended_at is None or attempt.split_at is None:
+                raise RuntimeError(f"no alert did it: {attempt.message}")
+            found.append((attempt.ended_at - attempt.split_at).total_seconds() * 1e3)
+    what = f"bad to back by Prometheus, {_USERS}/s"
+    tenth_error_ms = 10 / (_USERS / 2 * _BAD_SHARE) * 1e3
+    return Figure(
+        what, "ms", statistics.median(found), 6000, tenth_error_ms, "its tenth error", max(found), 6000
+    )
 
 
 def _begin(lab: Releases, number: int) -> None:
