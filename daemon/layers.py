@@ -33,6 +33,10 @@ SENTENCES: Final[Mapping[str, str]] = MappingProxyType({
     r"^(unix:///\S{1,90}|udp://127\.\d{1,3}\.\d{1,3}\.\d{1,3}:\d{1,5})$": (
         "unix:///PATH of 90 characters at most, or udp://127.0.0.1:PORT"
     ),
+    r"^[A-Za-z0-9.:\[\]_-]{1,255}:\d{1,5}$": "HOST:PORT, such as 10.0.30.10:5432",
+    r"^https?://[^/\s@]+$": "http://HOST:PORT or https://HOST:PORT without a path",
+    r"^[A-Za-z0-9_.@-]{1,63}$": "a name of letters, digits and . _ @ -",
+    r"^[a-z][a-z0-9_-]{0,63}$": "the name of a secret: small letters, digits, _ and -, a letter first",
     r"^https?://[^\s]{1,500}$": "a URL such as https://chat.example.com/hooks/psa",
     r"^[A-Za-z_][A-Za-z0-9_]{0,63}$": "letters, digits and _, not a digit first, such as CI",
 })  # fmt: skip

@@ -17,7 +17,7 @@ from pydantic import (
     field_validator,
 )
 
-from crds.meta import EndpointName, Mode, Model
+from crds.meta import EndpointName, Mode, Model, SecretName
 from crds.release import HookName
 from daemon.credentials import TokenError, TokenFile, read_token
 from daemon.layers import Layers, Override, Shape
@@ -30,6 +30,14 @@ from daemon.settings_alerts import (
     alert_complaints,
     is_loopback,
     with_port,
+)
+from daemon.settings_data import (
+    DATA_ENDPOINTS,
+    ElasticsearchEndpoint,
+    PostgresEndpoint,
+    RabbitEndpoint,
+    RedisEndpoint,
+    password_files,
 )
 from daemon.settings_hooks import AbsolutePath, HookSettings
 from daemon.sources.snapshot import Problem
@@ -172,7 +180,15 @@ class HaproxyEndpoint(Model):
         return files
 
 
-Endpoint = Annotated[ProxmoxEndpoint | HaproxyEndpoint, Field(discriminator="type")]
+Endpoint = Annotated[
+    ProxmoxEndpoint
+    | HaproxyEndpoint
+    | PostgresEndpoint
+    | RedisEndpoint
+    | RabbitEndpoint
+    | ElasticsearchEndpoint,
+    Field(discriminator="type"),
+]
 
 
 class LogSettings(Model):
@@ -204,6 +220,8 @@ class Settings(Model):
     """Outside systems that specs may select, by name."""
     hooks: dict[HookName, HookSettings] = Field(default_factory=dict)
     """Programs that releases may select, by name."""
+    secrets: dict[SecretName, TokenFile] = Field(default_factory=dict)
+    """Files with one secret each, one line, closed to others, that specs may select by name."""
     notify: NotifySettings = NotifySettings()
     alerts: AlertSettings = AlertSettings()
     log: LogSettings = LogSettings()
@@ -232,7 +250,7 @@ OVERRIDES: Final[Mapping[str, tuple[str, ...]]] = {
 _SHAPE: Final = Shape(
     Settings,
     "endpoints",
-    {"proxmox": ProxmoxEndpoint, "haproxy": HaproxyEndpoint},
+    {"proxmox": ProxmoxEndpoint, "haproxy": HaproxyEndpoint, **DATA_ENDPOINTS},
     named={"hooks": HookSettings},
 )
 
@@ -280,6 +298,20 @@ def _token_complaints(settings: Settings) -> list[Complaint]:
             except SettingsError as exc:
                 path = ("endpoints", name, "tokenFile")
                 complaints.append(Complaint(path, f"endpoints.{name}.tokenFile: {exc}"))
+        elif not isinstance(endpoint, HaproxyEndpoint):
+            files = {("endpoints", name, *field): file for field, file in password_files(endpoint).items()}
+            complaints += _unreadable(files)
+    return complaints + _unreadable({("secrets", name): file for name, file in settings.secrets.items()})
+
+
+def _unreadable(files: Mapping[tuple[str, ...], Path]) -> list[Complaint]:
+    """Complain of secrets that cannot be had. From then on no log line shows the others."""
+    complaints = []
+    for path, file in files.items():
+        try:
+            hide(read_token(file))
+        except TokenError as exc:
+            complaints.append(Complaint(path, f"{'.'.join(path)}: {exc}"))
     return complaints
 
 

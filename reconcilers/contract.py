@@ -317,6 +317,21 @@ class View(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A password or key; nothing that prints a value shows it."""
+
+    value: str = field(repr=False)
+
+
+class Secrets(Protocol):
+    """The secrets that the settings name."""
+
+    def read(self, name: str) -> Secret:
+        """Return the secret as it is now; PermanentError SecretUnavailable if it cannot be had."""
+        ...
+
+
 class Reconciler(Protocol[SpecT, SeenT, ActionT]):
     """One kind. ``observe`` and ``apply`` may raise the two errors above; ``plan`` never raises."""
 

@@ -131,7 +131,8 @@ config.yaml:1:1: error: there is no field "moed"
   1 | moed: Enforce
     | ^^^^
     = did you mean "mode"?
-    = allowed: alerts, api, endpoints, hooks, log, mode, notify, source, state""",
+    = allowed: alerts, api, endpoints, hooks, log, mode, notify, secrets,
+      source, state""",
         ),
         (
             "mode: enforce\n",
@@ -157,7 +158,7 @@ config.yaml:2:13: error: endpoints.x.type: "haprxy" is not allowed
   2 |   x: {type: haprxy}
     |             ^^^^^^
     = did you mean "haproxy"?
-    = allowed: proxmox, haproxy""",
+    = allowed: proxmox, haproxy, postgres, redis, rabbitmq, elasticsearch""",
         ),
         (
             "endpoints:\n  x: {}\n",
@@ -165,7 +166,7 @@ config.yaml:2:13: error: endpoints.x.type: "haprxy" is not allowed
 config.yaml:2:3: error: endpoints.x: the field "type" is missing
   2 |   x: {}
     |   ^
-    = type: proxmox or haproxy""",
+    = type: proxmox or haproxy or postgres or redis or rabbitmq or elasticsearch""",
         ),
         (
             "endpoints:\n  edge:\n    type: haproxy\n    socket: [unix:///run/a]\n    sockets: [tcp://b:1]\n",

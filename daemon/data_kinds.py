@@ -1,0 +1,48 @@
+"""The kinds of data services: each slice, with its driver, is loaded only where an endpoint asks for it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry
+
+from daemon.engine.passes import AnyReconciler
+from daemon.ports import Clock, Random
+from daemon.secrets import SecretFiles
+from daemon.settings import Settings
+from reconcilers.gauges import Gauges
+from reconcilers.transports.hooks import HookRunner
+from reconcilers.unconfigured import UnconfiguredReconciler
+
+
+@dataclass(frozen=True, slots=True)
+class DataParts:
+    """What a data kind is made from. ``closing`` is called, last first, when the daemon ends."""
+
+    settings: Settings
+    registry: CollectorRegistry
+    clock: Clock
+    random: Random
+    hooks: HookRunner
+    secrets: SecretFiles
+    gauges: Gauges = field(default_factory=Gauges)
+    closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    def has(self, endpoint_type: str) -> bool:
+        """Whether the settings have an endpoint of that type."""
+        return any(each.type == endpoint_type for each in self.settings.endpoints.values())
+
+
+def build_data_kinds(parts: DataParts) -> Mapping[str, AnyReconciler]:
+    """Make all data kinds; one without an endpoint only says so."""
+    kinds: Mapping[str, tuple[str, Callable[[DataParts], AnyReconciler] | None]] = {
+        "PostgresCluster": ("postgres", None),
+        "RabbitMQ": ("rabbitmq", None),
+        "RedisInstance": ("redis", None),
+        "Elasticsearch": ("elasticsearch", None),
+    }
+    return {
+        kind: build(parts)
+        if build is not None and parts.has(endpoint_type)
+        else UnconfiguredReconciler(kind, endpoint_type)
+        for kind, (endpoint_type, build) in kinds.items()
+    }

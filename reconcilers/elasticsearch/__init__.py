@@ -1,0 +1,1 @@
+"""Elasticsearch: templates, lifecycle policies, indices and cluster settings."""

@@ -1,0 +1,1 @@
+"""PostgresCluster: members, replication, databases, roles and the pooler."""

@@ -1,0 +1,1 @@
+"""RabbitMQ: vhosts, users, permissions, exchanges, queues, bindings and policies."""

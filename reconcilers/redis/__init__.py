@@ -1,0 +1,1 @@
+"""RedisInstance: configuration, persistence, ACL users and replication."""
