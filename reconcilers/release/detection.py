@@ -142,13 +142,11 @@ def dispersed(dispersion: Dispersion, errors: int) -> Dispersion:
     """Take the errors of one more tick."""
     if not errors and not dispersion.last:
         return dispersion
-    return dispersion.model_copy(
-        update={
-            "errors": dispersion.errors + errors,
-            "squares": dispersion.squares + (errors - dispersion.last) ** 2,
-            "bursts": dispersion.bursts + (errors > dispersion.last),
-            "last": errors,
-        }
+    return Dispersion(
+        errors=dispersion.errors + errors,
+        squares=dispersion.squares + (errors - dispersion.last) ** 2,
+        bursts=dispersion.bursts + (errors > dispersion.last),
+        last=errors,
     )
 
 
@@ -178,13 +176,11 @@ def step(detector: Detector, delta: Delta, trial: Trial, now: datetime, elapsed_
 
 def added(tally: Tally, delta: Delta) -> Tally:
     """Add a tick to a tally."""
-    return tally.model_copy(
-        update={
-            "requests": tally.requests + delta.requests,
-            "errors": tally.errors + delta.errors,
-            "stable_requests": tally.stable_requests + delta.stable_requests,
-            "stable_errors": tally.stable_errors + delta.stable_errors,
-        }
+    return Tally(
+        requests=tally.requests + delta.requests,
+        errors=tally.errors + delta.errors,
+        stable_requests=tally.stable_requests + delta.stable_requests,
+        stable_errors=tally.stable_errors + delta.stable_errors,
     )
 
 
@@ -196,7 +192,7 @@ def _counted(
     clean = max(0, delta.requests - delta.errors) / spread
     alternatives = trial.grid
     before = detector.sums
-    sums = before.model_copy(update={"errors": before.errors + errors, "clean": before.clean + clean})
+    sums = Sums(errors=before.errors + errors, clean=before.clean + clean)
     cusum = detector.cusum + alternatives.onset_gain * errors + alternatives.onset_loss * clean
     update: dict[str, object] = {
         "sums": sums,

@@ -17,7 +17,7 @@ RATIOS: Final = (2.0, 5.0, 20.0, 100.0)
 _HIGHEST: Final = 0.95
 #: The onset is where a fault of this multiple of the limit would have begun: any above 1.8 times is found.
 _ONSET: Final = 3.0
-#: One step's logarithm and the evidence itself, capped where floats still multiply safely.
+#: One step's logarithm and the evidence itself, capped where floats still multiply and add up safely.
 _STEP_CAP: Final = 300.0
 _CAP: Final = 1e300
 #: Terms of a binomial tail below this part of its sum change nothing.
@@ -70,8 +70,8 @@ def log_mixture(alternatives: Grid, errors: float, clean: float) -> float:
         gain * errors + loss * clean
         for gain, loss in zip(alternatives.gains, alternatives.losses, strict=True)
     ]
-    highest = max(terms)
-    return highest + math.log(sum(math.exp(each - highest) for each in terms) / len(terms))
+    highest, exp = max(terms), math.exp
+    return highest + math.log(sum(exp(each - highest) for each in terms) / len(terms))
 
 
 def likeliest(alternatives: Grid, errors: float, clean: float) -> float:
@@ -100,7 +100,7 @@ def late_step(alternatives: Grid, late: Sequence[float], errors: float, clean: f
 
 def mean(late: Sequence[float]) -> float:
     """Return the mixture of what ``late_step`` or ``apart_step`` returned; 0 before the first tick."""
-    return sum(each / len(late) for each in late)
+    return sum(late) / len(late) if late else 0.0
 
 
 def log_of(evidence: float) -> float:
