@@ -127,7 +127,7 @@ class _Following:
         elif quarantine := found.quarantined(str(self._version)):
             text = f"{self._version} is in quarantine since attempt {quarantine.attempt}: {quarantine.reason}"
             raise RolledBackError(text, f"psactl release retry {self._name}, or another version")
-        elif _is_stalled(found):
+        elif _is_stalled(found) and is_seen(found.thing):
             raise HeldError(f"no attempt begins, {state.word}: {state.message}")
         else:
             self._wait(f"no attempt at {self._version} yet{f': {state.message}' if state.message else ''}")

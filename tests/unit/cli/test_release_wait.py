@@ -156,8 +156,10 @@ def test_an_obstacle_that_a_person_must_remove_is_code_4(daemon: RecordedDaemon,
 def test_the_attempt_of_a_version_just_asked_for_is_waited_for(
     daemon: RecordedDaemon, terminal: Psactl
 ) -> None:
-    old = an_attempt(Phase.COMPLETED, number=1, version="1.2.2")
-    daemon.objects = [a_release(old, conditions=NOT_READY, generation=2, observed=1)]
+    old = an_attempt(Phase.ROLLED_BACK, number=1, version="1.2.2")
+    # What was said of the file before says nothing of the one that is there now.
+    quarantined = a_condition("Stalled", "True", "Quarantined", "1.2.2 is in quarantine")
+    daemon.objects = [a_release(old, conditions=[*NOT_READY, quarantined], generation=2, observed=1)]
     then = told(daemon, running(Phase.PRE_CHECK), running(Phase.SOAK, promoted_at=NOON))
 
     ran = while_running(terminal, *WAIT, then=then)
