@@ -108,7 +108,7 @@ def build_daemon(
         console,
         wishes,
         store,
-        registry,
+        metrics.exposition,
         lambda: None if console.is_ready else unready,
         more=alerts.routes,
     )

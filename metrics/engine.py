@@ -4,9 +4,10 @@ import platform
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-STATUSES: Final = ("True", "False", "Unknown")
+from metrics.conditions import ConditionSeries
+
 RESULTS: Final = ("unchanged", "applied", "waiting", "held", "withheld", "failed", "stalled", "stale")
 EFFECTS: Final = ("ok", "failed", "started", "unknown")
 """The first two are ends; a task that began, or a call without an answer, is counted again at its end."""
@@ -14,7 +15,10 @@ PASS_BUCKETS_S: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0
 
 
 class EngineMetrics:
-    """All families of the engine, in a registry of the caller's. Series of an object go with it."""
+    """All families of the engine; but for the conditions in a registry of the caller's.
+
+    Series of an object go with it.
+    """
 
     def __init__(
         self,
@@ -25,15 +29,11 @@ class EngineMetrics:
         systems: Mapping[str, str],
     ) -> None:
         """Make the families; *systems* maps each endpoint's name to its type (``pve`` to ``proxmox``)."""
+        self._registry = registry
         self._systems = systems
         build = Gauge("psa_build_info", "Version of the daemon", ["version", "python"], registry=registry)
         build.labels(version, platform.python_version()).set(1)
-        self._condition = Gauge(
-            "psa_resource_condition",
-            "1 for the status that a condition of an object has, 0 for the others",
-            ["kind", "name", "type", "status"],
-            registry=registry,
-        )
+        self._conditions = ConditionSeries()
         self._reconciled = Counter(
             "psa_reconcile", "Passes over objects, by result", ["kind", "result"], registry=registry
         )
@@ -147,14 +147,12 @@ class EngineMetrics:
 
     def conditions(self, kind: str, name: str, statuses: Mapping[str, str]) -> None:
         """Set one series a condition and status, 1 for the status that it has; *statuses* is by type."""
-        for condition, found in statuses.items():
-            for status in STATUSES:
-                self._condition.labels(kind, name, condition, status).set(found == status)
+        self._conditions.set(kind, name, statuses)
 
     def forget(self, kind: str, name: str) -> None:
         """Remove all series of an object that is gone."""
         self._drift.remove_by_labels({"kind": kind, "name": name})
-        self._condition.remove_by_labels({"kind": kind, "name": name})
+        self._conditions.forget(kind, name)
 
     def reloaded(self, *, successful: bool) -> None:
         """Set whether the settings in force are the newest."""
@@ -163,3 +161,7 @@ class EngineMetrics:
     def mode(self, *, enforce: bool) -> None:
         """Set whether differences are removed."""
         self._mode.set(enforce)
+
+    def exposition(self) -> bytes:
+        """Return the registry and the conditions in Prometheus's text format."""
+        return generate_latest(self._registry) + self._conditions.text()

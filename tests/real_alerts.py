@@ -112,7 +112,7 @@ async def a_site(folder: Path, access: Access | None = ACCESS) -> AsyncIterator[
     console = Console(store, controller, feed, clock, version="1", systems={})
     door = AlertDoor(store, clock, AlertMetrics(registry), access)
     wishes = Wishes(store, controller, clock)
-    api = Api(console, wishes, store, registry, lambda: None, more=door.routes)
+    api = Api(console, wishes, store, metrics.exposition, lambda: None, more=door.routes)
     listener = listen_tcp("127.0.0.1:0")
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     path = folder / "run" / "api.sock"

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from metrics.alerts import AlertMetrics
 from metrics.backends import BackendMetrics
+from metrics.conditions import ConditionSeries
 from metrics.engine import EngineMetrics
 from metrics.hooks import HookMetrics
 from metrics.releases import ReleaseMetrics
@@ -32,6 +33,7 @@ def registries() -> Iterator[tuple[str, CollectorRegistry]]:
     """Yield what each subject exports."""
     registry = CollectorRegistry()
     EngineMetrics(registry, version="0", kinds=(), systems={})
+    registry.register(ConditionSeries())
     yield "The daemon and its objects", registry
     registry = CollectorRegistry()
     BackendMetrics(registry)

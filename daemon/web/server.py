@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from crds.meta import Key, Mode
 from daemon.store.store import CommitError, Store
@@ -42,16 +42,19 @@ class Api:
         console: Console,
         wishes: Wishes,
         store: Store,
-        registry: CollectorRegistry,
+        exposition: Callable[[], bytes],
         unhealthy: Callable[[], str | None],
         *,
         more: Iterable[web.RouteDef] = (),
     ) -> None:
-        """Let *unhealthy* say why the daemon is not ready, None if it is; *more* are routes of others."""
+        """Let *unhealthy* say why the daemon is not ready, None if it is; *more* are routes of others.
+
+        *exposition* returns all metrics in Prometheus's text format.
+        """
         self._console = console
         self._wishes = WishRoutes(wishes, console)
         self._streams = Streams(store, self._shown)
-        self._registry = registry
+        self._exposition = exposition
         self._unhealthy = unhealthy
         self._more = tuple(more)
 
@@ -89,7 +92,7 @@ class Api:
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         headers = {"Content-Type": CONTENT_TYPE_LATEST}
-        return web.Response(body=generate_latest(self._registry), headers=headers)
+        return web.Response(body=self._exposition(), headers=headers)
 
     async def _status(self, _request: web.Request) -> web.Response:
         return web.json_response(self._console.status())

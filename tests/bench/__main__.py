@@ -18,7 +18,18 @@ from typing import Final
 import structlog
 
 from lab.start import Options, bring_up
-from tests.bench import alerts, decision, figures, lockstep, log, machine, rest, rollbacks, switches
+from tests.bench import (
+    alerts,
+    decision,
+    exposition,
+    figures,
+    lockstep,
+    log,
+    machine,
+    rest,
+    rollbacks,
+    switches,
+)
 from tests.bench.table import Figure, floors, head
 
 _IDLE: Final = 0.3
@@ -45,6 +56,7 @@ def _platform() -> Iterator[Figure]:
 _GROUPS: Final[Mapping[str, tuple[Callable[[], Iterator[Figure]], float]]] = MappingProxyType({
     "platform": (_platform, 4),
     "decision": (decision.measure, 0.1),
+    "exposition": (exposition.measure, 0.1),
     "switches": (switches.measure, 1),
     "acknowledged": (rollbacks.acknowledged, 2),
     "faults": (rollbacks.faults, 5),

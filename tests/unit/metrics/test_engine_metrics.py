@@ -3,9 +3,11 @@
 import platform
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
 
-from metrics.engine import EFFECTS, RESULTS, STATUSES, EngineMetrics
+from metrics.conditions import STATUSES, ConditionSeries
+from metrics.engine import EFFECTS, RESULTS, EngineMetrics
 
 FAMILIES = {
     "psa_build_info",
@@ -47,9 +49,19 @@ def series(registry: CollectorRegistry, name: str) -> dict[tuple[str, ...], floa
     }
 
 
-@pytest.mark.usefixtures("metrics")
-def test_all_families_are_there(registry: CollectorRegistry) -> None:
-    lines = generate_latest(registry).decode().splitlines()
+def conditions(metrics: EngineMetrics) -> dict[tuple[str, ...], float]:
+    """Return the values of the conditions as they are exported, by kind, name, type and status."""
+    families = text_string_to_metric_families(metrics.exposition().decode())
+    return {
+        tuple(sample.labels.values()): sample.value
+        for family in families
+        if family.name == "psa_resource_condition"
+        for sample in family.samples
+    }
+
+
+def test_all_families_are_there(metrics: EngineMetrics) -> None:
+    lines = metrics.exposition().decode().splitlines()
     assert {
         line.split()[2] for line in lines if line.startswith("# TYPE") and "_created" not in line
     } == FAMILIES
@@ -80,12 +92,10 @@ def test_a_pass_is_counted_and_timed(registry: CollectorRegistry, metrics: Engin
     assert series(registry, "psa_reconcile_duration_seconds_sum")["Container",] == pytest.approx(0.2)
 
 
-def test_the_status_that_a_condition_has_is_1_and_the_others_0(
-    registry: CollectorRegistry, metrics: EngineMetrics
-) -> None:
+def test_the_status_that_a_condition_has_is_1_and_the_others_0(metrics: EngineMetrics) -> None:
     metrics.conditions("Container", "psa-redis", {"Ready": "False"})
     metrics.conditions("Container", "psa-redis", {"Ready": "True"})
-    found = series(registry, "psa_resource_condition")
+    found = conditions(metrics)
     assert {key[3]: value for key, value in found.items()} == {"True": 1.0, "False": 0.0, "Unknown": 0.0}
     assert set(STATUSES) == {"True", "False", "Unknown"}
 
@@ -97,7 +107,7 @@ def test_an_object_that_goes_leaves_no_series_and_takes_no_other_with_it(
         metrics.conditions(kind, name, {"Ready": "True", "Synced": "True"})
         metrics.drift(kind, name, 2)
     metrics.forget("Container", "one")
-    assert {key[:2] for key in series(registry, "psa_resource_condition")} == {
+    assert {key[:2] for key in conditions(metrics)} == {
         ("Container", "two"),
         ("Service", "one"),
     }
@@ -146,3 +156,14 @@ def test_two_daemons_in_one_process_do_not_share_numbers(metrics: EngineMetrics)
     EngineMetrics(other, version="2", kinds=[], systems={}).queue_depth(3)
     metrics.queue_depth(9)
     assert series(other, "psa_workqueue_depth") == {(): 3.0}
+
+
+def test_the_text_of_the_conditions_is_what_a_registry_would_say() -> None:
+    found, registry = ConditionSeries(), CollectorRegistry()
+    registry.register(found)
+    for name in ("one", "two", "gone"):
+        found.set("Container", name, {"Ready": "True", "Stalled": "Unknown"})
+    found.set("Container", "two", {"Ready": "False"})
+    found.forget("Container", "gone")
+    text = text_string_to_metric_families(found.text().decode())
+    assert list(text) == list(registry.collect())
