@@ -16,7 +16,7 @@ from lab.scenes import Scenes
 from lab.stage import NotSeenError, Stage
 from lab.start import Options, bring_up, take_down
 from lab.story import Story
-from lab.wiring import daemon_address, frontend_address
+from lab.wiring import alerts_url, daemon_address, frontend_address
 
 _ERRORS = (NotSeenError, LabError, PartError, NoNumberError, ControlError, HaproxyError, OSError)
 
@@ -97,12 +97,7 @@ def _print_hints(lab: Lab, story: Story) -> None:
         "Try a bad file:",
         f"  echo 'kind: Contianer' >{lab.desired}/bad.yaml; psactl status",
         f"  rm {lab.desired}/bad.yaml",
-        "Release a version, and one that fails 5 % of its requests:",
-        f"  psactl lab load --dir {where} --rate 100 --seconds 120 >/dev/null &",
-        f"  sed -i 's/version: .*/version: 1.3.0/' {lab.desired}/release.yaml",
-        "  psactl release status -w",
-        f"  psactl lab fault --dir {where} app psa-api-gateway --version 2.0.0 --error-rate 0.05",
-        f"  sed -i 's/version: .*/version: 2.0.0/' {lab.desired}/release.yaml",
+        *_release_hints(lab, where),
         "More files of the platform, to copy into the watched directory:",
         f"  {lab.example}",
         "Break something:",
@@ -122,3 +117,20 @@ def _print_hints(lab: Lab, story: Story) -> None:
         f"  psactl lab down --dir {where}",
     ):
         story.note(line if not line.startswith("  ") else f"  {line}")
+
+
+def _release_hints(lab: Lab, where: str) -> tuple[str, ...]:
+    return (
+        "Release a version, and one that fails 5 % of its requests:",
+        f"  psactl lab load --dir {where} --rate 100 --seconds 120 >/dev/null &",
+        f"  sed -i 's/version: .*/version: 1.5.0/' {lab.desired}/release.yaml",
+        "  psactl release status -w",
+        f"  psactl lab fault --dir {where} app psa-api-gateway --version 2.0.0 --error-rate 0.05",
+        f"  sed -i 's/version: .*/version: 2.0.0/' {lab.desired}/release.yaml",
+        "While it is watched: take it back as Alertmanager would:",
+        f'  curl -sS -H "Authorization: Bearer $(cat {shlex.quote(str(lab.alert_token))})" \\',
+        f"  {alerts_url(lab)} \\",
+        """  --json '{"version": "4", "alerts": [{"status": "firing",""",
+        """  "startsAt": "'$(date -u +%FT%TZ)'",""",
+        """  "labels": {"alertname": "ByHand", "psa_action": "rollback"}}]}'""",
+    )

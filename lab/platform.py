@@ -11,7 +11,7 @@ EXAMPLE: Final = Path(__file__).parents[1] / "examples" / "psa-platform"
 #: Taken first, in this order: the entry, then what the demo changes.
 _FIRST: Final = ("psa-api-gateway", "psa-crm", "psa-tickets")
 #: Versions that each service has a template of from the beginning.
-VERSIONS: Final = ("1.0.0", "1.1.0", "1.2.0", "1.2.3", "1.3.0", "2.0.0")
+VERSIONS: Final = ("1.0.0", "1.1.0", "1.2.0", "1.2.3", "1.3.0", "1.5.0", "2.0.0")
 
 
 @dataclass(frozen=True, slots=True)
