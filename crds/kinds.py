@@ -7,6 +7,7 @@ from typing import Final
 from crds.balancer import LoadBalancerSpec, LoadBalancerStatus, TrafficSplitSpec, TrafficSplitStatus
 from crds.container import ContainerSpec, ContainerStatus
 from crds.meta import Model, Spec
+from crds.redis import RedisInstanceSpec, RedisInstanceStatus
 from crds.release import ReleaseMemo, ReleaseSpec, ReleaseStatus
 from crds.service import ServiceSpec, ServiceStatus
 
@@ -15,6 +16,7 @@ FILE_KINDS: Final[Mapping[str, type[Spec]]] = MappingProxyType(
     {
         "Container": ContainerSpec,
         "LoadBalancer": LoadBalancerSpec,
+        "RedisInstance": RedisInstanceSpec,
         "Release": ReleaseSpec,
         "Service": ServiceSpec,
     }
@@ -27,6 +29,7 @@ STATUSES: Final[Mapping[str, type[Model]]] = MappingProxyType(
     {
         "Container": ContainerStatus,
         "LoadBalancer": LoadBalancerStatus,
+        "RedisInstance": RedisInstanceStatus,
         "Release": ReleaseStatus,
         "Service": ServiceStatus,
         "TrafficSplit": TrafficSplitStatus,

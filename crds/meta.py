@@ -86,6 +86,12 @@ class Verb(enum.Enum):
     """Cut the power when an orderly shutdown does not end in time."""
     REPLACE_BROKEN_STABLE = "replace-broken-stable"
     """Release a version although the live one is broken: then nothing sound is left to go back to."""
+    LOWER_DURABILITY = "lower-durability"
+    """Let Redis keep less of what is written: AOF off, no snapshots, fewer fsyncs."""
+    EVICT = "evict"
+    """Give Redis a memory limit below what is in use: keys are evicted at once, or writes refused."""
+    REPLACE_DATA = "replace-data"
+    """Make a Redis server that has keys a replica of another one: its own keys go."""
 
 
 @dataclass(frozen=True, slots=True)

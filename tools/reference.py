@@ -27,6 +27,7 @@ HEAD: Final = "<!-- Written by `make docs` from the models. Changes here are los
 EXAMPLES: Final = {
     "Container": "examples/psa-platform/data/psa-redis.yaml",
     "LoadBalancer": "examples/psa-platform/balancer.yaml",
+    "RedisInstance": "examples/data-services/psa-redis.yaml",
     "Release": "examples/psa-platform/release.yaml",
     "Service": "examples/psa-platform/services/psa-api-gateway.yaml",
 }
@@ -71,6 +72,9 @@ VERBS: Final[Mapping[Verb, str]] = {
     Verb.RESTART: "Restart the container so that a pending change takes effect.",
     Verb.FORCE_STOP: "Cut the power when an orderly shutdown does not end in time.",
     Verb.REPLACE_BROKEN_STABLE: "Release a version although the live one is broken.",
+    Verb.LOWER_DURABILITY: "Let Redis keep less of what is written: AOF off, no snapshots, fewer fsyncs.",
+    Verb.EVICT: "Give Redis a memory limit below what is in use: keys are evicted, or writes refused.",
+    Verb.REPLACE_DATA: "Make a Redis server that has keys a replica of another one: its own keys go.",
 }
 
 

@@ -94,6 +94,11 @@ _OF_KIND: Final[Mapping[str, _Columns]] = {
         "NODE": lambda found: text_at(found, "status", "node") or text_at(found, "spec", "node"),
         "RUNS": lambda found: text_at(found, "status", "state"),
     },
+    "RedisInstance": {
+        "VERSION": lambda found: text_at(found, "status", "version"),
+        "ROLE": lambda found: text_at(found, "status", "role"),
+        "PERSISTENCE": lambda found: text_at(found, "status", "persistence"),
+    },
     "Release": {"VERSION": _versions, "PHASE": _phase, "SHARE": _share},
     "Service": {"LIVE": _live},
     "TrafficSplit": {

@@ -11,6 +11,7 @@ from daemon.sources.nearest import nearest
 KIND_WORDS: Final = {
     "Container": ("ct", "cts", "containers"),
     "LoadBalancer": ("lb", "lbs", "loadbalancers"),
+    "RedisInstance": ("redis", "redisinstances"),
     "Release": ("rel", "rels", "releases"),
     "Service": ("svc", "svcs", "services"),
     "TrafficSplit": ("split", "splits", "trafficsplits"),

@@ -42,6 +42,14 @@ PATTERNS: Final[Mapping[str, str]] = MappingProxyType({
     r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,62}$": "a version such as 1.4.0: letters, digits and . + _ -, 63 at most",
     r"^psa-r-[0-9a-f]{12}$": "a stamp such as psa-r-0123456789ab",
     r"^[a-z0-9][a-z0-9.-]{0,79}$": "small letters, digits and . -, 80 at most",
+    r"^[a-z][a-z0-9_-]{0,63}$": "the name of a secret: small letters, digits, _ and -, a letter first",
+    r"^[a-z][a-z0-9_-]{1,62}$": "a setting of redis.conf, such as maxmemory-policy, in small letters",
+    r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,62}$": "an ACL user: letters, digits and . _ @ -, 63 at most",
+    r"^(%R|%W|%RW)?~?[!-~]{1,256}$": 'a pattern of keys without blanks, such as app:* or "%R~shared:*"',
+    r"^[!-~]{1,256}$": "a pattern of channels without blanks, such as app:*",
+    r"^[+-]@?[A-Za-z][A-Za-z0-9_.-]*(\|[A-Za-z0-9_-]+)?$": "an ACL rule, such as +@read, -keys, +config|get",
+    r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$": "a command such as FLUSHALL",
+    r"^[A-Za-z0-9.:_-]{1,253}:\d{1,5}$": "HOST:PORT, such as 10.0.30.12:6379",
     r"^/[\x21-\x7e]*$": "a path that begins with /, such as /health, without spaces",
 })  # fmt: skip
 
