@@ -14,6 +14,7 @@ from metrics.backends import BackendMetrics
 from metrics.conditions import ConditionSeries
 from metrics.engine import EngineMetrics
 from metrics.hooks import HookMetrics
+from metrics.redis import RedisMetrics
 from metrics.releases import ReleaseMetrics
 from metrics.responses import ResponseMetrics
 from metrics.traffic import TrafficMetrics
@@ -50,6 +51,9 @@ def registries() -> Iterator[tuple[str, CollectorRegistry]]:
     registry = CollectorRegistry()
     HookMetrics(registry, ())
     yield "Hooks", registry
+    registry = CollectorRegistry()
+    RedisMetrics(registry)
+    yield "Redis", registry
     registry = CollectorRegistry()
     AlertMetrics(registry)
     yield "Alerts: what became of those that Alertmanager sent", registry

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Final
 
 from crds.redis import RedisInstanceSpec
+from metrics.redis import Counted, RedisMetrics, RedisReading
 from reconcilers.contract import (
     DONE,
     Outcome,
@@ -22,6 +24,8 @@ from reconcilers.redis.model import Info, RedisAction, SeenRedis
 from reconcilers.redis.observe import observe_redis
 from reconcilers.redis.plan import plan_redis
 
+TIDY_EVERY: Final = timedelta(minutes=1)
+
 
 class RedisReconciler:
     """A Redis server: settings, users and its place in a replication."""
@@ -31,9 +35,16 @@ class RedisReconciler:
     pass_deadline = timedelta(seconds=10)
 
     def __init__(
-        self, client: RedisClient, secrets: Secrets, gauges: Gauges, now: Callable[[], datetime]
+        self,
+        client: RedisClient,
+        secrets: Secrets,
+        metrics: RedisMetrics,
+        gauges: Gauges,
+        now: Callable[[], datetime],
     ) -> None:
         """Take *now*, the wall time that figures are told with."""
+        self._metrics = metrics
+        self._tidied_at: datetime | None = None
         self._client = client
         self._now = now
         self._secrets = secrets
@@ -43,18 +54,28 @@ class RedisReconciler:
         return resource.spec.endpoint
 
     async def observe(self, resource: Resource[RedisInstanceSpec], view: View) -> SeenRedis:
+        self._tidy(view)
         try:
             seen = await observe_redis(self._client, self._secrets, resource, view)
         except (TransientError, PermanentError):
             self._gauges.forget(resource.key)
+            self._metrics.unseen(resource.key.name)
             raise
         self._tell(resource, seen.look.info)
+        self._metrics.looked(resource.key.name, _reading(seen.look.info))
         return seen
 
     def plan(
         self, resource: Resource[RedisInstanceSpec], seen: SeenRedis, now: datetime
     ) -> Plan[RedisAction]:
         return plan_redis(resource, seen, now)
+
+    def _tidy(self, view: View) -> None:
+        """Drop the series of objects that are gone; now and then, because it reads the whole store."""
+        now = self._now()
+        if self._tidied_at is None or now - self._tidied_at >= TIDY_EVERY:
+            self._tidied_at = now
+            self._metrics.keep_only({each.key.name for each in view.list(self.kind)})
 
     def _tell(self, resource: Resource[RedisInstanceSpec], info: Info) -> None:
         """Keep the figures of this look for the gates of releases."""
@@ -77,3 +98,25 @@ class RedisReconciler:
     async def apply(self, step: Step[RedisAction]) -> Outcome:
         await apply_action(self._client, step.action)
         return DONE
+
+
+def _reading(info: Info) -> RedisReading:
+    memory, kept, upstream = info.memory, info.persistence, info.upstream
+    lags = {
+        each.address: (float(each.lag_s), float(max(0, info.offset_bytes - each.offset_bytes)))
+        for each in info.replicas
+    }
+    return RedisReading(
+        run=info.run_id,
+        memory_used_bytes=memory.used_bytes,
+        memory_limit_bytes=memory.limit_bytes,
+        evicts=memory.evicts,
+        keys=info.keys,
+        clients=info.counts.clients,
+        persistence_ok={"rdb": kept.is_rdb_well, **({"aof": kept.is_aof_well} if kept.has_aof else {})},
+        saved_at=kept.saved_at,
+        unsaved_changes=kept.changes,
+        link_up=None if upstream is None else upstream.is_linked,
+        lags=lags,
+        counted=Counted(info.counts.commands, info.counts.evicted_keys, info.counts.rejected_connections),
+    )

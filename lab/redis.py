@@ -1,0 +1,184 @@
+"""A private Redis: its folder, configuration and life. What the daemon sets lands in the same file."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from lab.processes import Process, end, identify, send
+
+PROGRAM: Final = "redis-server"
+PACKAGE: Final = "redis-server"
+_USER: Final = "redis"
+#: What this process started: kept, because a Popen that is forgotten while its process runs complains.
+_CHILDREN: Final[list[subprocess.Popen[bytes]]] = []
+
+
+class RedisError(Exception):
+    """Redis did not do what it was told; the text holds the end of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedisConfig:
+    """What is configured before the daemon comes. ``address`` is HOST:PORT."""
+
+    address: str
+    password: str | None = None
+    config_command: str | None = None
+    """What CONFIG is called; an empty text disables it, None leaves its name."""
+    disabled: tuple[str, ...] = ()
+    """Commands that cannot be run."""
+    more: tuple[str, ...] = ()
+    """Further lines of redis.conf."""
+
+
+def is_installed() -> bool:
+    """Whether the program is on this machine."""
+    return shutil.which(PROGRAM) is not None
+
+
+class LabRedis:
+    """One Redis below a folder of its own. All calls block; each ends within its time or raises."""
+
+    def __init__(self, folder: Path, config: RedisConfig) -> None:
+        self.folder = folder.absolute()
+        self.config = config
+
+    @property
+    def config_file(self) -> Path:
+        """The configuration, which CONFIG REWRITE replaces: its folder belongs to Redis's user."""
+        return self.folder / "redis.conf"
+
+    @property
+    def log(self) -> Path:
+        """What Redis itself prints."""
+        return self.folder / "redis.log"
+
+    @property
+    def argv(self) -> Sequence[str]:
+        """How it is started after ``prepare``, in the foreground."""
+        return *_as_user(), shutil.which(PROGRAM) or PROGRAM, str(self.config_file)
+
+    def prepare(self, *, anew: bool = False) -> None:
+        """Make the folder and the file; a file that is there stays, unless it is made *anew*."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if anew or not self.config_file.exists():
+            draft = self.config_file.with_suffix(".draft")
+            draft.write_text(_render(self))
+            draft.chmod(0o640)  # it holds the password
+            draft.replace(self.config_file)
+        _give_away(self.folder, self.config_file)
+
+    def start(self, seconds: float = 5.0) -> None:
+        """Start it and wait until it answers. RedisError if it does not."""
+        self.prepare()
+        with self.log.open("ab") as output:
+            child = subprocess.Popen(
+                self.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd=self.folder,
+            )
+        _CHILDREN.append(child)
+        process = identify(child.pid)
+        if process is None:
+            raise RedisError(f"Redis in {self.folder} ended at once:\n{self._tail()}")
+        self._process = process
+        deadline = time.monotonic() + seconds
+        while not self.is_ready():
+            if time.monotonic() > deadline or child.poll() is not None:
+                raise RedisError(f"Redis in {self.folder} is not ready:\n{self._tail()}")
+            time.sleep(0.005)
+
+    def is_ready(self) -> bool:
+        """Whether it takes commands, loading or not."""
+        host, _, port = self.config.address.rpartition(":")
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1.0) as found:
+            found.sendall(b"PING\r\n")
+            # Without a password it answers, too: -NOAUTH.
+            return found.recv(64).startswith((b"+PONG", b"-NOAUTH"))
+        return False
+
+    def kill(self) -> None:
+        """End it with SIGKILL, as a crash would."""
+        send(self._process, signal.SIGKILL)
+        self._reap(5.0)
+
+    def stop(self, grace_s: float = 2.0) -> None:
+        """End it, if it runs; it saves what it shall keep."""
+        if getattr(self, "_process", None) is not None:
+            end([self._process], grace_s=grace_s)
+            self._reap(5.0)
+
+    def restart(self, *, with_first_file: bool = False) -> None:
+        """End it in order and start it again; *with_first_file* loses all that was written into its file."""
+        self.stop()
+        if with_first_file:
+            self.prepare(anew=True)
+        self.start()
+
+    @property
+    def process(self) -> Process:
+        """The process that was started last."""
+        return self._process
+
+    def _reap(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while identify(self._process.pid) == self._process and time.monotonic() < deadline:
+            _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
+            time.sleep(0.005)
+        _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
+
+    def _tail(self, lines: int = 15) -> str:
+        text = self.log.read_text(errors="replace") if self.log.exists() else "(no log)"
+        return "\n".join(text.splitlines()[-lines:])
+
+
+def _render(redis: LabRedis) -> str:
+    """Return the file that Redis begins with: what must not wait for the daemon, and no more."""
+    config = redis.config
+    host, _, port = config.address.rpartition(":")
+    lines = [
+        "# Written by the lab; CONFIG REWRITE adds what the daemon sets.",
+        f"bind {host}",
+        f"port {port}",
+        f"dir {redis.folder}",
+    ]
+    if config.password is not None:
+        lines.append(f"requirepass {_quoted(config.password)}")
+    if config.config_command is not None:
+        lines.append(f"rename-command CONFIG {_quoted(config.config_command)}")
+    lines += [f'rename-command {name} ""' for name in config.disabled]
+    return "\n".join([*lines, *config.more]) + "\n"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _is_given_away() -> bool:
+    return os.geteuid() == 0 and _USER in {entry.pw_name for entry in pwd.getpwall()}
+
+
+def _as_user() -> Sequence[str]:
+    """Run as Debian's user where we are root; setpriv becomes the program, so the pid is Redis's."""
+    if not _is_given_away():
+        return ()
+    return "/usr/bin/setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups", "--"
+
+
+def _give_away(*paths: Path) -> None:
+    if _is_given_away():
+        for path in paths:
+            shutil.chown(path, _USER, _USER)
