@@ -13,6 +13,7 @@ from lab.processes import MARK, Process, end, identify, is_alive, marked
 
 #: Ended first, so that it does not report the end of all the others.
 _FIRST: Final = "daemon"
+_CHECKOUT: Final = Path(__file__).parents[1]
 #: What this process started: kept, because a Popen that is forgotten while its process runs complains.
 _CHILDREN: Final[list[subprocess.Popen[bytes]]] = []
 
@@ -34,18 +35,30 @@ class Parts:
         """What a part's environment must have beside our own."""
         return {MARK: self._mark, "PYTHONUNBUFFERED": "1"}
 
-    def start(self, name: str, argv: Sequence[str], *, keep_open: Sequence[int] = ()) -> Process:
-        """Start a part in a session of its own with its output in the log folder, and remember it."""
+    def start(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        keep_open: Sequence[int] = (),
+        environment: Mapping[str, str] | None = None,
+        directory: Path = _CHECKOUT,
+    ) -> Process:
+        """Start a part in a session of its own with its output in the log folder, and remember it.
+
+        With *environment* it inherits nothing else but PATH: a server heeds more variables than one knows of.
+        """
+        inherited = os.environ if environment is None else {"PATH": _path(), "LANG": "C.UTF-8", **environment}
         with (self._log / f"{name}.log").open("ab") as output:
             child = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **self.environment},
+                env={**inherited, **self.environment},
                 start_new_session=True,
                 pass_fds=keep_open,
-                cwd=Path(__file__).parents[1],
+                cwd=directory,
             )
         _CHILDREN.append(child)
         process = identify(child.pid)
@@ -115,6 +128,10 @@ class Parts:
         except FileNotFoundError:
             return "(no log)"
         return "\n".join(f"    {line}" for line in text.splitlines()[-lines:])
+
+
+def _path() -> str:
+    return os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin")
 
 
 def _reap() -> None:
