@@ -54,6 +54,11 @@ def _services(_context: click.Context, _option: click.Parameter, value: str) -> 
     default=None,
     help="Start Prometheus and Alertmanager; by default where they are.",
 )
+@click.option(
+    "--data/--no-data",
+    default=False,
+    help="Start PostgreSQL with a replica and pgBouncer, Redis, RabbitMQ and a stand-in for Elasticsearch.",
+)
 @click.option("--time-scale", type=float, default=1.0, help="Multiplies the Proxmox simulator's durations.")
 def up(
     root: Path,
@@ -64,6 +69,7 @@ def up(
     state_file: bool,
     haproxy: int | None,
     metrics: bool | None,
+    data: bool,
     time_scale: float,
 ) -> None:
     """Start a lab."""
@@ -75,6 +81,7 @@ def up(
         keeps_state=state_file,
         haproxies=haproxy,
         metrics=is_wanted(metrics, click.echo),
+        data=data,
     )
     lab = bring_up(options, daemon=daemon, say=click.echo)
     if not daemon:
@@ -117,9 +124,10 @@ cli.add_command(template)
     "--dir", "root", type=FOLDER_TYPE, envvar="PSA_LAB_DIR", help="The lab's folder; a new one by default."
 )
 @click.option("--keep", is_flag=True, help="Leave everything running, with hints how to go on.")
-def demo(root: Path | None, *, keep: bool) -> None:
+@click.option("--data", is_flag=True, help="With real data services, which the story leaves alone.")
+def demo(root: Path | None, *, keep: bool, data: bool) -> None:
     """Show what the daemon does, on real parts, in about a minute."""
-    sys.exit(run_demo(root, keep=keep))
+    sys.exit(run_demo(root, keep=keep, data=data))
 
 
 def main() -> None:

@@ -21,8 +21,11 @@ from lab.wiring import alerts_url, daemon_address, frontend_address
 _ERRORS = (NotSeenError, LabError, PartError, NoNumberError, ControlError, HaproxyError, OSError)
 
 
-def run_demo(root: Path | None, *, keep: bool) -> int:
-    """Show everything; return 0 if every claim was seen, 1 if not. *keep* leaves the lab up."""
+def run_demo(root: Path | None, *, keep: bool, data: bool = False) -> int:
+    """Show everything; return 0 if every claim was seen, 1 if not. *keep* leaves the lab up.
+
+    *data* has the data services in it.
+    """
     story = Story()
     folder = root if root is not None else Path(tempfile.mkdtemp(prefix="psa-demo-", dir="/tmp"))
     folder = folder.absolute()
@@ -30,7 +33,7 @@ def run_demo(root: Path | None, *, keep: bool) -> int:
     story.note("Real HAProxy, a Proxmox VE simulator, tiny applications, all on loopback.")
     is_good = False
     try:
-        is_good = _show(folder, story)
+        is_good = _show(folder, story, data=data)
     except _ERRORS as exc:
         story.say(f"the demo cannot go on: {exc}")
     except KeyboardInterrupt:
@@ -47,11 +50,11 @@ def run_demo(root: Path | None, *, keep: bool) -> int:
     return 0 if is_good else 1
 
 
-def _show(folder: Path, story: Story) -> bool:
+def _show(folder: Path, story: Story, *, data: bool) -> bool:
     story.title("A platform on this machine")
     _end_former(folder, story)
     # With an empty directory first: it is the files that make the platform.
-    options = Options(folder, services=0, metrics=is_wanted(None, story.say))
+    options = Options(folder, services=0, metrics=is_wanted(None, story.say), data=data)
     lab = bring_up(options, daemon=True, say=story.say)
     stage = Stage(lab, story)
     scenes = Scenes(stage)

@@ -11,6 +11,7 @@ import click
 
 from lab.app_fault_commands import app, database
 from lab.control import call_now
+from lab.data_systems import servers_of
 from lab.given import with_lab
 from lab.haproxy import LabHaproxy
 from lab.hook_fault_command import clear_hooks, hook
@@ -155,7 +156,7 @@ def weight(lab: Lab, server: str, weight: int, node: int) -> None:
 @click.option("--signal", "name", default="KILL", help="Signal, such as KILL, STOP, CONT or TERM.")
 @with_lab
 def kill(lab: Lab, part: str, name: str) -> None:
-    """Send a signal to a part: proxmox, app, haproxy or haproxy2 (the master) or daemon."""
+    """Send a signal to a part, by the name that `status` has: proxmox, app, haproxy (the master), daemon."""
     process = lab.parts.running().get(part)
     if process is None or not send(process, signal.Signals[f"SIG{name.upper().removeprefix('SIG')}"]):
         raise click.ClickException(f"{part} does not run")
@@ -165,8 +166,9 @@ def kill(lab: Lab, part: str, name: str) -> None:
 @click.argument("part")
 @with_lab
 def start(lab: Lab, part: str) -> None:
-    """Start a part that was killed: proxmox, app, haproxy, haproxy2, daemon, prometheus or alertmanager."""
+    """Start a part that was killed, by the name that `status` has: proxmox, app, haproxy, daemon, redis."""
     known = [*PARTS, *map(haproxy_name, lab.haproxies), *monitoring_urls(lab)]
+    known += [server.name for server in servers_of(lab)]
     if part not in known:
         raise click.UsageError(f"no part {part}; there is {', '.join(dict.fromkeys(known))}")
     start_again(lab, part)

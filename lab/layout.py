@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ _LONGEST_RUN: Final = 70
 _RECORD: Final = "lab.json"
 _FOLDERS: Final = ("desired.d", "example", "state", "log", "pve", "haproxy", "faults", "faults/hooks")
 _MONITORS: Final = ("prometheus", "alertmanager")
+_DATA: Final = ("data", "secrets")
 
 
 class LabError(Exception):
@@ -38,6 +40,8 @@ class Record(BaseModel):
     """HAProxy nodes; two are one pair."""
     metrics: bool = False
     """Whether Prometheus and Alertmanager are parts."""
+    data: bool = False
+    """Whether PostgreSQL, pgBouncer, Redis, RabbitMQ and the stand-in for Elasticsearch are parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,9 @@ class Lab:
     record: Record
 
     @classmethod
-    def create(cls, root: Path, number: int, *, haproxies: int = 1, metrics: bool = False) -> Self:
+    def create(
+        cls, root: Path, number: int, *, haproxies: int = 1, metrics: bool = False, data: bool = False
+    ) -> Self:
         """Make what is missing in a folder that ``former_lab`` accepted."""
         root = root.absolute()
         root.mkdir(parents=True, exist_ok=True)
@@ -59,10 +65,13 @@ class Lab:
             run=_make_run(root),
             haproxies=haproxies,
             metrics=metrics,
+            data=data,
         )
         for name in _FOLDERS:
             (root / name).mkdir(exist_ok=True)
             (root / name).chmod(0o755)
+        if data:
+            _make_data(root)
         (root / _RECORD).write_text(record.model_dump_json() + "\n")
         return cls(root, record)
 
@@ -123,6 +132,16 @@ class Lab:
         return self.root / "alerts.token"
 
     @property
+    def data(self) -> Path:
+        """The data services' folders, each its server's own; elsewhere if their users cannot come here."""
+        return (self.root / "data").resolve()
+
+    @property
+    def secrets(self) -> Path:
+        """Passwords, a file each, that nobody else reads."""
+        return self.root / "secrets"
+
+    @property
     def faults(self) -> Path:
         """What is wrong with the applications, in force as long as it stands there."""
         return self.root / "faults" / "app.json"
@@ -153,7 +172,10 @@ class Lab:
     def remove_contents(self) -> None:
         """Delete what a lab makes in its folder, and nothing else."""
         self.remove_sockets()
-        for name in (*_FOLDERS, *_MONITORS, *map(haproxy_name, self.haproxies)):
+        if self.data.parent != self.root.resolve():
+            shutil.rmtree(self.data, ignore_errors=True)
+            (self.root / "data").unlink(missing_ok=True)
+        for name in (*_FOLDERS, *_MONITORS, *_DATA, *map(haproxy_name, self.haproxies)):
             shutil.rmtree(self.root / name, ignore_errors=True)
         for path in (self.config, self.token, self.alert_token, self.root / _RECORD):
             path.unlink(missing_ok=True)
@@ -175,6 +197,19 @@ def former_lab(root: Path) -> Lab | None:
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise LabError(f"{root} exists, and is neither empty nor a lab: choose another --dir")
     return None
+
+
+def _make_data(root: Path) -> None:
+    """Make the folder of the data services, which run as other users where we are root."""
+    data = root / "data"
+    if not data.exists():
+        data.unlink(missing_ok=True)  # a link to what is gone
+        closed = [each for each in (root, *root.parents) if not each.stat().st_mode & stat.S_IXOTH]
+        if closed and os.geteuid() == 0:
+            data.symlink_to(tempfile.mkdtemp(prefix="psa-data-", dir="/tmp"))
+        else:
+            data.mkdir()
+    data.chmod(0o755)
 
 
 def _make_run(root: Path) -> Path:

@@ -10,6 +10,8 @@ import yaml
 EXAMPLE: Final = Path(__file__).parents[1] / "examples" / "psa-platform"
 #: Taken first, in this order: the entry, then what the demo changes.
 _FIRST: Final = ("psa-api-gateway", "psa-crm", "psa-tickets")
+#: Kinds of what lies in the data services.
+DATA_KINDS: Final = ("PostgresCluster", "RedisInstance", "RabbitMQ", "Elasticsearch")
 #: Versions that each service has a template of from the beginning.
 VERSIONS: Final = ("1.0.0", "1.1.0", "1.2.0", "1.2.3", "1.3.0", "1.5.0", "2.0.0")
 
@@ -49,15 +51,21 @@ def read_example(folder: Path) -> tuple[Document, ...]:
     return tuple(found)
 
 
-def choose(documents: Iterable[Document], services: int | None) -> tuple[Document, ...]:
-    """Return everything, or the first *services* services with what they depend on and the load balancers."""
-    known = {document.key: document for document in documents}
+def choose(
+    documents: Iterable[Document], services: int | None, *, data: bool = False
+) -> tuple[Document, ...]:
+    """Return everything, or the first *services* services with what they depend on and the load balancers.
+
+    What the data services hold is in it only with *data*, and then all of it, if there is any service.
+    """
+    known = {each.key: each for each in documents if data or each.kind not in DATA_KINDS}
     if services is None:
         return tuple(known.values())
     names = [document.name for document in known.values() if document.kind == "Service"]
     ordered = sorted(names, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
     balancers = [document.key for document in known.values() if document.kind == "LoadBalancer"]
     wanted = [f"Service/{name}" for name in ordered[:services]] + (balancers if services else [])
+    wanted += [each.key for each in known.values() if services and each.kind in DATA_KINDS]
     taken: dict[str, Document] = {}
     while wanted:
         key = wanted.pop()

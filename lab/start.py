@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from lab.control import ControlError, call_now
+from lab.data import finish_servers, start_server, start_servers, wait_for_server
+from lab.data_secrets import write_secrets
+from lab.data_systems import check_installed, data_settings, servers_of
 from lab.layout import Lab, LabError, former_lab, haproxy_name
 from lab.monitoring import PROGRAMS, start_monitor, start_monitoring, wait_for_monitor
 from lab.numbers import lock_folder, take_number
+from lab.overlay import lay_over, read_overlay
 from lab.platform import EXAMPLE, choose, read_example, texts
 from lab.slots import read_services
 from lab.wiring import NODES, daemon_settings, haproxy_of, node_address, simulator_setup
@@ -39,6 +43,8 @@ class Options:
     """HAProxy nodes, two of which are one pair; None for one, or for what a kept lab had."""
     metrics: bool = False
     """Prometheus and Alertmanager watch the daemon."""
+    data: bool = False
+    """PostgreSQL, pgBouncer, Redis, RabbitMQ and the stand-in for Elasticsearch run."""
 
 
 def prepare(options: Options, say: Callable[[str], None]) -> tuple[Lab, int]:
@@ -53,7 +59,9 @@ def prepare(options: Options, say: Callable[[str], None]) -> tuple[Lab, int]:
         former.remove_sockets() if keep else former.remove_contents()
     was = former.record.haproxies if former is not None and keep else 1
     haproxies = options.haproxies or was
-    lab = Lab.create(root, number.value, haproxies=haproxies, metrics=options.metrics)
+    lab = Lab.create(root, number.value, haproxies=haproxies, metrics=options.metrics, data=options.data)
+    if lab.record.data:
+        write_secrets(lab)
     if not keep:
         write_files(lab, options.services)
     say(f"lab {number.value}: addresses 127.{number.value}.x.y, files in {root}")
@@ -62,12 +70,12 @@ def prepare(options: Options, say: Callable[[str], None]) -> tuple[Lab, int]:
 
 def write_files(lab: Lab, services: int | None) -> None:
     """Translate the example to the lab's addresses: all of it beside, what is wanted into desired.d."""
-    documents = read_example(EXAMPLE)
+    documents, overlay = read_example(EXAMPLE), read_overlay()
     for path, text in texts(EXAMPLE, documents).items():
         target = lab.example / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(lab.translate(text))
-    for path in texts(EXAMPLE, choose(documents, services)):
+        target.write_text(lay_over(lab.translate(text), overlay))
+    for path in texts(EXAMPLE, choose(documents, services, data=lab.record.data)):
         drop(lab, path)
 
 
@@ -81,7 +89,9 @@ def drop(lab: Lab, path: Path) -> None:
 
 
 def start_platform(lab: Lab, options: Options, lock: int, say: Callable[[str], None]) -> None:
-    """Start everything that the daemon talks to."""
+    """Start everything that the daemon talks to; the data services boot while the rest is started."""
+    servers = servers_of(lab)
+    start_servers(lab.parts, servers, keep_open=(lock,))
     _start_proxmox(lab, options.time_scale, keep_open=(lock,))
     call_now(lab.socket("pve"), "POST", "/setup", simulator_setup(lab, read_example(EXAMPLE)))
     state = call_now(lab.socket("pve"), "GET", "/state")
@@ -91,11 +101,16 @@ def start_platform(lab: Lab, options: Options, lock: int, say: Callable[[str], N
         start_haproxy(lab, node=node, keeps_state=options.keeps_state, keep_open=(lock,))
     say("HAProxy and the applications" if len(lab.haproxies) == 1 else "two HAProxy and the applications")
     fingerprint = str(state["fingerprint"]) if isinstance(state, Mapping) else ""
-    settings = daemon_settings(lab, fingerprint=fingerprint, keeps_state=options.keeps_state)
+    settings = daemon_settings(
+        lab, fingerprint=fingerprint, keeps_state=options.keeps_state, data=data_settings(lab)
+    )
     lab.config.write_text(settings)
     if lab.record.metrics:
         start_monitoring(lab, keep_open=(lock,))
         say("Prometheus and Alertmanager")
+    if servers:
+        finish_servers(lab.parts, servers, keep_open=(lock,))
+        say(f"data services: {', '.join(server.name for server in servers)}")
 
 
 def _start_app(lab: Lab, *, keep_open: tuple[int, ...] = ()) -> None:
@@ -157,6 +172,9 @@ def start_again(lab: Lab, part: str) -> None:
         case _ if part in PROGRAMS:
             start_monitor(lab, part)
             wait_for_monitor(lab, part)
+        case _ if (server := next((each for each in servers_of(lab) if each.name == part), None)) is not None:
+            start_server(lab.parts, server)
+            wait_for_server(lab.parts, server)
         case _:
             start_haproxy(lab, node=[*map(haproxy_name, lab.haproxies)].index(part) + 1)
 
@@ -172,6 +190,8 @@ def answers(socket: Path, path: str) -> bool:
 
 def bring_up(options: Options, *, daemon: bool, say: Callable[[str], None]) -> Lab:
     """Start a whole lab; if a part does not start, end all others and raise."""
+    if options.data:
+        check_installed()
     lab, lock = prepare(options, say)
     with contextlib.ExitStack() as always, contextlib.ExitStack() as undo:
         always.callback(os.close, lock)  # the parts have it too

@@ -6,13 +6,14 @@ from typing import Any, Final
 
 from lab.colors import colors_of
 from lab.control import ControlError, call_now
+from lab.data_systems import data_urls
 from lab.hook_fault_command import troubles_of
 from lab.layout import Lab, haproxy_name
 from lab.monitoring import DASHBOARDS, monitoring_urls
 from lab.start import PARTS
 from lab.wiring import alerts_url, daemon_address, frontend_address, haproxy_page, node_urls
 
-_WIDTH: Final = 14
+_WIDTH: Final = 18
 
 
 def status_of(lab: Lab) -> dict[str, object]:
@@ -36,29 +37,39 @@ def status_of(lab: Lab) -> dict[str, object]:
             }
             for name in names
         ],
-        "urls": {
-            **{_numbered("users", node): f"http://{frontend_address(lab, node)}/" for node in lab.haproxies},
-            **{haproxy_name(node): f"http://{haproxy_page(lab, node)}/" for node in lab.haproxies},
-            "metrics": f"http://{daemon_address(lab)}/metrics",
-            "daemon": f"http://{daemon_address(lab)}/api/v1/objects",
-            "alerts": alerts_url(lab),
-            "proxmox": [*node_urls(lab)],
-            **monitoring_urls(lab),
-        },
+        "urls": _urls(lab),
         "sockets": {name: str(lab.socket(name)) for name in ("api", *haproxies, "pve", "app")},
-        "files": {
-            "desired": str(lab.desired),
-            "example": str(lab.example),
-            "config": str(lab.config),
-            "token": str(lab.token),
-            "alertToken": str(lab.alert_token),
-            "state": str(lab.state),
-            "logs": str(lab.log),
-            "dashboards": str(DASHBOARDS),
-        },
+        "files": _files(lab),
         "sites": sites,
         "colors": colors_of(lab, sites),
         "faults": _faults_of(lab, counts),
+    }
+
+
+def _urls(lab: Lab) -> Mapping[str, object]:
+    return {
+        **{_numbered("users", node): f"http://{frontend_address(lab, node)}/" for node in lab.haproxies},
+        **{haproxy_name(node): f"http://{haproxy_page(lab, node)}/" for node in lab.haproxies},
+        "metrics": f"http://{daemon_address(lab)}/metrics",
+        "daemon": f"http://{daemon_address(lab)}/api/v1/objects",
+        "alerts": alerts_url(lab),
+        "proxmox": [*node_urls(lab)],
+        **monitoring_urls(lab),
+        **data_urls(lab),
+    }
+
+
+def _files(lab: Lab) -> Mapping[str, object]:
+    return {
+        "desired": str(lab.desired),
+        "example": str(lab.example),
+        "config": str(lab.config),
+        "token": str(lab.token),
+        "alertToken": str(lab.alert_token),
+        "state": str(lab.state),
+        "logs": str(lab.log),
+        "dashboards": str(DASHBOARDS),
+        **({"secrets": str(lab.secrets)} if lab.record.data else {}),
     }
 
 

@@ -129,8 +129,14 @@ def haproxy_of(
     return LabHaproxy(lab.root / name, config, socket=lab.socket(name))
 
 
-def daemon_settings(lab: Lab, *, fingerprint: str, keeps_state: bool) -> str:
-    """Return the text of the daemon's settings file; LabError where the folder cannot be trusted."""
+def daemon_settings(
+    lab: Lab, *, fingerprint: str, keeps_state: bool, data: Mapping[str, Mapping[str, object]] | None = None
+) -> str:
+    """Return the text of the daemon's settings file; LabError where the folder cannot be trusted.
+
+    *data* has the data services' endpoints, hooks and secrets.
+    """
+    more = data or {}
     owners, groups = trusted(lab.desired)
     write_alert_token(lab)
     names = [*map(haproxy_name, lab.haproxies)]
@@ -151,8 +157,10 @@ def daemon_settings(lab: Lab, *, fingerprint: str, keeps_state: bool) -> str:
                 "fingerprint": fingerprint,
             },
             "edge": edge,
+            **more.get("endpoints", {}),
         },
-        "hooks": {name: _hook(lab, name) for name in HOOKS},
+        "hooks": {**{name: _hook(lab, name) for name in HOOKS}, **more.get("hooks", {})},
+        "secrets": more.get("secrets", {}),
         "alerts": {"tokenFile": str(lab.alert_token)},
     }
     text: str = yaml.safe_dump(settings, sort_keys=False)
