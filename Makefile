@@ -7,6 +7,11 @@ DIR ?= $(CURDIR)/.lab
 KEEP ?=
 ARGS ?=
 
+# Servers that the lab runs privately: package=command.
+MONITORS := prometheus=prometheus prometheus-alertmanager=prometheus-alertmanager
+DATA := postgresql-15=/usr/lib/postgresql/15/bin/postgres pgbouncer=pgbouncer redis-server=redis-server \
+	rabbitmq-server=/usr/lib/rabbitmq/bin/rabbitmq-server
+
 export PYTHON VENV
 BIN := $(VENV)/bin
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
@@ -21,15 +26,16 @@ setup: ## Install what is missing: Debian packages through apt, Python packages 
 	@tools/setup
 
 demo: ## Show everything on real parts in about a minute; KEEP=1 leaves it running
-	@tools/setup prometheus=prometheus prometheus-alertmanager=prometheus-alertmanager
+	@tools/setup $(MONITORS)
 	@$(BIN)/psactl demo $(if $(KEEP),--keep) --dir $(DIR) $(ARGS)
 
-lab: ## As demo, and leave it running, with hints how to go on
-	@$(MAKE) --no-print-directory demo KEEP=1
+lab: ## As demo, with real data services, and leave it running, with hints how to go on
+	@tools/setup $(MONITORS) $(DATA)
+	@$(BIN)/psactl demo --keep --data --dir $(DIR) $(ARGS)
 
 test: ## All tests but the slow ones (under 10 minutes on 2 cores); ARGS goes to pytest
-	@tools/setup systemd=systemd-analyze systemd-container=systemd-nspawn wrk=wrk prometheus=promtool prometheus=prometheus \
-		prometheus-alertmanager=amtool prometheus-alertmanager=prometheus-alertmanager
+	@tools/setup systemd=systemd-analyze systemd-container=systemd-nspawn wrk=wrk prometheus=promtool \
+		prometheus-alertmanager=amtool $(MONITORS) $(DATA)
 	@$(PYTEST) -m "not slow"
 
 test-slow: setup ## The tests that `make test` leaves out

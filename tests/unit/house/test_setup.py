@@ -88,3 +88,21 @@ def test_a_package_for_two_commands_is_asked_for_once(person: Path) -> None:
     result = set_up(person, "psa-imaginary=psa-one", "psa-imaginary-2=psa-two", "psa-imaginary=psa-three")
 
     assert result.stderr.endswith("ask for: apt-get install psa-imaginary psa-imaginary-2\n")
+
+
+def test_a_database_server_makes_no_cluster_for_the_machine_and_starts_nothing_at_boot(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "log"
+    program(tmp_path, "id", "echo 1000")
+    program(tmp_path, "systemctl", "exit 0")
+    program(tmp_path, "sudo", f'echo "$@" >>{log}; case "$*" in *tee*) cat >/dev/null;; esac')
+    result = set_up(tmp_path, "postgresql-15=psa-no-postgres", "rabbitmq-server=psa-no-rabbitmq")
+
+    asked = log.read_text().splitlines()
+    assert "setup: Debian package postgresql-15: databases of the lab" in result.stdout
+    forbidding = next(number for number, line in enumerate(asked) if "create_main_cluster = false" in line)
+    assert "postgresql-common" in asked[forbidding - 1]
+    assert "postgresql-15 rabbitmq-server" in asked[forbidding + 1]
+    disabled = {line.split()[-1] for line in asked if "disable" in line}
+    assert disabled - {"epmd.service", "epmd.socket"} == {"rabbitmq-server.service"}
