@@ -27,7 +27,7 @@ HEAD: Final = "<!-- Written by `make docs` from the models. Changes here are los
 EXAMPLES: Final = {
     "Container": "examples/psa-platform/data/psa-redis.yaml",
     "LoadBalancer": "examples/psa-platform/balancer.yaml",
-    "RedisInstance": "examples/data-services/psa-redis.yaml",
+    "RedisInstance": "examples/psa-platform/data-services/psa-redis.yaml",
     "Release": "examples/psa-platform/release.yaml",
     "Service": "examples/psa-platform/services/psa-api-gateway.yaml",
 }

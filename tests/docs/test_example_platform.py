@@ -47,6 +47,10 @@ DATA = {
     "psa-rabbitmq": Figures(220, 2, 4, 20),
     "psa-elasticsearch": Figures(230, 4, 16, 200),
 }
+#: What lies in the data services, and their containers.
+DATA_SERVICES = {
+    Key("RedisInstance", "psa-redis"): {Key("Container", "psa-redis")},
+}
 #: Addresses that the design gives: its firewall rules and its replication name them.
 ADDRESSES = {"psa-db-master": "10.0.30.10", "psa-db-replica-1": "10.0.30.11", "psa-redis": "10.0.30.12"}
 
@@ -97,13 +101,14 @@ def test_the_file_parser_has_nothing_to_object_to() -> None:
     assert {declared.key for declared in snapshot.objects} == DOCUMENTS.keys()
 
 
-def test_it_is_exactly_the_sixteen_containers_their_balancer_and_their_release() -> None:
+def test_it_is_exactly_the_sixteen_containers_what_they_hold_their_balancer_and_their_release() -> None:
     names = {str(key) for key in DOCUMENTS}
 
     assert names == (
         {f"Service/{name}" for name in SERVICES}
         | {f"Container/{name}" for name in DATA}
         | {"LoadBalancer/edge", "Release/psa-suite"}
+        | {str(key) for key in DATA_SERVICES}
     )
 
 
@@ -157,6 +162,11 @@ def test_a_data_service_hangs_in_vlan_30_as_the_base_asks(name: str) -> None:
     assert (spec.unprivileged, spec.swap, spec.searchdomain, spec.on_boot) == (True, 0, "psa.local", True)
     assert spec.features is not None
     assert spec.features.nesting is True
+
+
+@pytest.mark.parametrize("key", DATA_SERVICES, ids=str)
+def test_what_a_data_service_holds_waits_for_its_containers(key: Key) -> None:
+    assert set(spec_of(key).depends_on) == DATA_SERVICES[key]
 
 
 def test_nothing_is_claimed_twice() -> None:
