@@ -62,14 +62,25 @@ def check_installed() -> None:
         )
 
 
-def _redis(lab: Lab) -> System:
-    address = f"{lab.address('30.12')}:6379"
+def server_of(lab: Lab, name: str) -> Server:
+    """Return a server by its name; KeyError if the lab has none of that name."""
+    return {server.name: server for server in servers_of(lab)}[name]
+
+
+def redis_of(lab: Lab) -> LabRedis:
+    """Return the lab's Redis, whether or not it runs."""
     config = RedisConfig(
-        address,
+        f"{lab.address('30.12')}:6379",
         password=secret(lab, "redis-password"),
         config_command=secret(lab, "redis-config-command"),
         disabled=_DISABLED,
     )
+    return LabRedis(lab.data / "redis", config)
+
+
+def _redis(lab: Lab) -> System:
+    program = redis_of(lab)
+    address = program.config.address
     endpoint = {
         "type": "redis",
         "address": address,
@@ -77,7 +88,7 @@ def _redis(lab: Lab) -> System:
         "configCommandFile": str(secret_file(lab, "redis-config-command")),
     }
     return System(
-        (Server("redis", LabRedis(lab.data / "redis", config)),),
+        (Server("redis", program),),
         {"psa-redis": endpoint},
         {"redis": f"redis://{address}"},
     )

@@ -20,6 +20,7 @@ from lab.monitoring import monitoring_urls
 from lab.processes import send
 from lab.pve.faults import Fault
 from lab.pve_fault_commands import node, storage
+from lab.redis_faults import redis
 from lab.slots import read_services
 from lab.start import PARTS, start_again, start_haproxy
 from lab.wiring import haproxy_of
@@ -88,7 +89,7 @@ def clear(lab: Lab, number: int | None) -> None:
     clear_hooks(lab)
 
 
-for command in (app, database, hook, node, storage):
+for command in (app, database, hook, node, storage, redis):
     fault.add_command(command)
 
 

@@ -1,0 +1,126 @@
+"""Data services as parts of a lab: real servers, no daemon."""
+
+import signal
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from lab.commands import cli
+from lab.data_systems import servers_of
+from lab.layout import Lab
+from lab.processes import marked, send
+from lab.redis_faults import ask
+from tests.lab.lab_containers import until
+
+
+def run(*arguments: str) -> str:
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 0, (arguments, done.output, done.exception)
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with tempfile.TemporaryDirectory(prefix="psa-test-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        root = Path(folder) / "lab"
+        run("up", "--dir", str(root), "--no-daemon", "--no-metrics", "--services", "1", "--data")
+        made = Lab.open(root)
+        try:
+            yield made
+        finally:
+            end_without_pid_files(made)
+
+
+def end_without_pid_files(lab: Lab) -> None:
+    """End it as `down` does, although one part is frozen and nobody wrote down who runs."""
+    send(lab.parts.running()["redis"], signal.SIGSTOP)
+    for path in lab.record.run.glob("*.pid"):
+        path.unlink()
+    lab.parts.end_all(grace_s=10)
+    assert marked(lab.record.mark) == frozenset()
+
+
+def fault(lab: Lab, *arguments: str) -> str:
+    return run("fault", "--dir", str(lab.root), *arguments)
+
+
+def config_of_redis(lab: Lab) -> str:
+    return (lab.secrets / "redis-config-command").read_text().strip()
+
+
+def test_every_server_runs_as_a_part_and_not_as_root(lab: Lab) -> None:
+    running = lab.parts.running()
+    for server in servers_of(lab):
+        assert Path(f"/proc/{running[server.name].pid}").stat().st_uid != 0, server.name
+        assert server.program.is_ready()
+
+
+def test_the_settings_name_endpoints_and_secrets_that_only_the_daemon_reads(lab: Lab) -> None:
+    settings = yaml.safe_load(lab.config.read_text())
+    assert {name for name in settings["endpoints"] if name.startswith("psa-")} == {"psa-redis"}
+    files = [*settings["secrets"].values(), settings["endpoints"]["psa-redis"]["passwordFile"]]
+    for path in map(Path, files):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert len(path.read_text().strip()) == 32
+
+
+def test_what_lies_in_them_is_declared_in_the_watched_directory(lab: Lab) -> None:
+    found = {path.relative_to(lab.desired).as_posix() for path in lab.desired.rglob("*.yaml")}
+    assert "data-services/psa-redis.yaml" in found
+
+
+def test_status_says_where_each_is_found(lab: Lab) -> None:
+    text = run("status", "--dir", str(lab.root))
+    for server in servers_of(lab):
+        assert f"  {server.name} " in text
+    assert f"redis://127.{lab.record.number}.30.12:6379" in text
+
+
+def test_redis_forgets_what_was_set_since_its_first_start(lab: Lab) -> None:
+    config = config_of_redis(lab)
+    ask(lab, config, "SET", "timeout", "77")
+    ask(lab, config, "REWRITE")
+    fault(lab, "redis", "forget")
+    assert ask(lab, config, "GET", "timeout") == {"timeout": "0"}
+
+
+def test_redis_is_full_until_somebody_puts_it_right(lab: Lab) -> None:
+    fault(lab, "redis", "full")
+    with pytest.raises(Exception, match="used memory > 'maxmemory'"):
+        ask(lab, "SET", "key", "value")
+    fault(lab, "redis", "forget")
+    assert ask(lab, "SET", "key", "value") == "OK"
+
+
+def test_redis_cannot_save_until_it_is_well(lab: Lab) -> None:
+    fault(lab, "redis", "no-disk")
+    until(lambda: _last_save(lab) == "err")
+    fault(lab, "redis", "well")
+    until(lambda: _last_save(lab) == "ok")
+
+
+def _last_save(lab: Lab) -> object:
+    found = ask(lab, "INFO", "persistence")
+    assert isinstance(found, dict)
+    return found["rdb_last_bgsave_status"]
+
+
+@pytest.mark.parametrize("part", ["redis"])
+def test_a_server_that_was_killed_is_started_again_with_what_it_had(lab: Lab, part: str) -> None:
+    former = lab.parts.running()[part]
+    fault(lab, "kill", part)
+    until(lambda: part not in lab.parts.running())
+    fault(lab, "start", part)
+    assert lab.parts.running()[part] != former
+
+
+def test_a_lab_without_them_says_how_to_get_them(tmp_path: Path) -> None:
+    made = Lab.create(tmp_path / "lab", 99)
+    done = CliRunner().invoke(cli, ["fault", "--dir", str(made.root), "redis", "full"])
+    assert (done.exit_code, "start it with `up --data`" in done.output) == (2, True)
