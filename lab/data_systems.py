@@ -95,7 +95,7 @@ def _redis(lab: Lab) -> System:
 
 
 _SYSTEMS: Final[tuple[Callable[[Lab], System], ...]] = (_redis,)
-_NEEDED: Final[tuple[tuple[str, Callable[[], bool]], ...]] = ((redis.PACKAGE, redis.is_installed),)
+_NEEDED: Final[tuple[tuple[str, Callable[[], bool]], ...]] = (("redis-server", redis.is_installed),)
 
 
 def _joined(parts: Iterable[Mapping[str, Mapping[str, object]]]) -> Mapping[str, object]:
