@@ -1,8 +1,6 @@
 """A private Redis: its folder, configuration and life. What the daemon sets lands in the same file."""
 
 import contextlib
-import os
-import pwd
 import shutil
 import signal
 import socket
@@ -13,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lab.processes import Process, end, identify, send
+from lab.processes import Process, end, identify, send, wait_gone
+from lab.users import as_user, give_away
 
 PROGRAM: Final = "redis-server"
-PACKAGE: Final = "redis-server"
+PACKAGES: Final = "redis-server"
 _USER: Final = "redis"
 #: What this process started: kept, because a Popen that is forgotten while its process runs complains.
 _CHILDREN: Final[list[subprocess.Popen[bytes]]] = []
@@ -51,6 +50,7 @@ class LabRedis:
     def __init__(self, folder: Path, config: RedisConfig) -> None:
         self.folder = folder.absolute()
         self.config = config
+        self._process: Process | None = None
 
     @property
     def config_file(self) -> Path:
@@ -65,7 +65,7 @@ class LabRedis:
     @property
     def argv(self) -> Sequence[str]:
         """How it is started after ``prepare``, in the foreground."""
-        return *_as_user(), shutil.which(PROGRAM) or PROGRAM, str(self.config_file)
+        return *as_user(_USER), shutil.which(PROGRAM) or PROGRAM, str(self.config_file)
 
     def prepare(self, *, anew: bool = False) -> None:
         """Make the folder and the file; a file that is there stays, unless it is made *anew*."""
@@ -75,7 +75,7 @@ class LabRedis:
             draft.write_text(_render(self))
             draft.chmod(0o640)  # it holds the password
             draft.replace(self.config_file)
-        _give_away(self.folder, self.config_file)
+        give_away(_USER, self.folder, self.config_file)
 
     def start(self, seconds: float = 5.0) -> None:
         """Start it and wait until it answers. RedisError if it does not."""
@@ -111,14 +111,15 @@ class LabRedis:
 
     def kill(self) -> None:
         """End it with SIGKILL, as a crash would."""
-        send(self._process, signal.SIGKILL)
-        self._reap(5.0)
+        if self._process is not None:
+            send(self._process, signal.SIGKILL)
+            self._wait_gone(self._process, 5.0)
 
     def stop(self, grace_s: float = 2.0) -> None:
         """End it, if it runs; it saves what it shall keep."""
-        if getattr(self, "_process", None) is not None:
+        if self._process is not None:
             end([self._process], grace_s=grace_s)
-            self._reap(5.0)
+            self._wait_gone(self._process, 5.0)
 
     def restart(self, *, with_first_file: bool = False) -> None:
         """End it in order and start it again; *with_first_file* loses all that was written into its file."""
@@ -128,16 +129,15 @@ class LabRedis:
         self.start()
 
     @property
-    def process(self) -> Process:
-        """The process that was started last."""
+    def process(self) -> Process | None:
+        """The process that was started last; None before."""
         return self._process
 
-    def _reap(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while identify(self._process.pid) == self._process and time.monotonic() < deadline:
-            _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
-            time.sleep(0.005)
+    def _wait_gone(self, process: Process, seconds: float) -> None:
+        left = wait_gone([process], seconds)
         _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
+        if left:
+            raise RedisError(f"Redis in {self.folder} does not end")
 
     def _tail(self, lines: int = 15) -> str:
         text = self.log.read_text(errors="replace") if self.log.exists() else "(no log)"
@@ -165,20 +165,3 @@ def _render(redis: LabRedis) -> str:
 def _quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-def _is_given_away() -> bool:
-    return os.geteuid() == 0 and _USER in {entry.pw_name for entry in pwd.getpwall()}
-
-
-def _as_user() -> Sequence[str]:
-    """Run as Debian's user where we are root; setpriv becomes the program, so the pid is Redis's."""
-    if not _is_given_away():
-        return ()
-    return "/usr/bin/setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups", "--"
-
-
-def _give_away(*paths: Path) -> None:
-    if _is_given_away():
-        for path in paths:
-            shutil.chown(path, _USER, _USER)

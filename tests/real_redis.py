@@ -27,9 +27,9 @@ PASSWORD: Final = "correct horse battery staple"
 KEY: Final = Key("RedisInstance", "psa-redis")
 
 
-def a_redis(name: str = "psa-redis", /, endpoint: str = "redis", **spec: object) -> AnyResource:
+def a_redis(name: str = "psa-redis", /, **spec: object) -> AnyResource:
     """Return an object; keywords are the fields of a file, in camelCase."""
-    model = RedisInstanceSpec.model_validate({"endpoint": endpoint, **spec})
+    model = RedisInstanceSpec.model_validate({"endpoint": "redis", **spec})
     return a_resource(model, name, "RedisInstance")
 
 
@@ -54,7 +54,9 @@ class Site:
 
     def start(self, password: str | None = PASSWORD, **config: Any) -> LabRedis:
         """Start another one; keywords are the lab's."""
-        made = RedisConfig(config.pop("address", None) or free_address(), password=password, **config)
+        # Redis waits five seconds for more replicas before it begins to copy.
+        more = ("repl-diskless-sync-delay 0", *config.pop("more", ()))
+        made = RedisConfig(free_address(), password=password, more=more, **config)
         server = LabRedis(self.folder / str(len(self.servers)), made)
         self.servers.append(server)
         server.start()
@@ -71,7 +73,7 @@ def a_site() -> Iterator[Site]:
         yield site
     finally:
         for server in site.servers:
-            server.stop(grace_s=0.5)
+            server.kill()
         shutil.rmtree(folder)
 
 

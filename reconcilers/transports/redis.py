@@ -105,7 +105,7 @@ class RedisTransport:
             try:
                 await connection.connect()  # type: ignore[no-untyped-call]  # the driver's
             except (errors.RedisError, OSError) as exc:
-                failure = of_connecting(exc, self.where, self._user)
+                failure = of_connecting(exc, self.where, self._user, is_tls=self._ca_file is not None)
                 refusal = refusal or failure
                 if not is_wrong_password(failure):
                     raise failure from exc
@@ -125,7 +125,7 @@ class RedisTransport:
             "host": self._host,
             "port": self._port,
             "socket_timeout": self._deadline_s,
-            "socket_connect_timeout": self._deadline_s,
+            "socket_connect_timeout": self._deadline_s / 2,
             "protocol": 2,
             "driver_info": None,  # CLIENT SETINFO is an error in Redis 7.0, and a right more
             "decode_responses": True,

@@ -16,7 +16,7 @@ def is_wrong_password(error: TransientError | PermanentError) -> bool:
     return isinstance(error, PermanentError) and error.reason == WRONG_PASSWORD
 
 
-def of_connecting(exc: Exception, where: str, user: str) -> TransientError | PermanentError:
+def of_connecting(exc: Exception, where: str, user: str, *, is_tls: bool) -> TransientError | PermanentError:
     """Return what an error before the first command means: nothing of ours was done."""
     text, cause = str(exc), _root(exc)
     if isinstance(exc, errors.AuthenticationError):
@@ -27,7 +27,9 @@ def of_connecting(exc: Exception, where: str, user: str) -> TransientError | Per
         words = f"{where} is in protected mode: it has no password, and takes nobody from elsewhere"
         return PermanentError(words, reason="ProtectedMode")
     if isinstance(exc, errors.TimeoutError):
-        return NotSentError(f"cannot connect to {where}: {_NO_ANSWER}")
+        # A server that speaks no TLS waits for the end of the line.
+        hint = "; it is asked for TLS: is this its tls-port?" if is_tls else ""
+        return NotSentError(f"cannot connect to {where}: {_NO_ANSWER}{hint}")
     return NotSentError(f"cannot connect to {where}: {_os_words(cause, text)}")
 
 
