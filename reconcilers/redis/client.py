@@ -17,6 +17,8 @@ from reconcilers.redis.answers import (
 )
 from reconcilers.redis.model import Account, Cluster, Info, Look, Questions, Saved, Saves, SaveTo
 
+#: Codes of refusals that end by themselves.
+_PASSING: Final = frozenset({"LOADING", "BUSY", "MASTERDOWN", "READONLY", "MISCONF", "OOM", "CLUSTERDOWN"})
 _NO_COMMAND: Final = "unknown command"
 _NO_FILE: Final = "the server was started without a configuration file"
 _NO_RESTART: Final = "needs a changed file and a restart"
@@ -232,7 +234,7 @@ def _answer(command: Command, reply: Reply) -> Answer:
         raise PermanentError(f"{what}: {reply.text}; it {_NO_RESTART}", reason="ImmutableConfig")
     if _NO_COMMAND in reply.text:
         raise PermanentError(f"{what}: the server does not have this command", reason="CommandDisabled")
-    if reply.code in {"LOADING", "BUSY", "MASTERDOWN", "READONLY", "MISCONF", "OOM"}:
+    if reply.code in _PASSING:
         raise TransientError(f"{what}: {reply.code} {reply.text}")
     raise PermanentError(f"{what}: {reply.text}", reason="SettingRefused")
 

@@ -40,7 +40,8 @@ def shown(value: str) -> str:
 
 def wanted_settings(spec: RedisInstanceSpec) -> Mapping[str, str]:
     """Return the settings that a spec asks for, by the names of Redis 7, passwords left out."""
-    asked = {canonical(name): value for name, value in spec.config.items()}
+    # Redis refuses two blanks in a row.
+    asked = {canonical(name): " ".join(value.split()) for name, value in spec.config.items()}
     return asked if spec.replication.user is None else asked | {"masteruser": spec.replication.user}
 
 

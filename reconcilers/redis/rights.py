@@ -40,7 +40,8 @@ def allowed(rules: Iterable[str], catalog: Catalog) -> frozenset[str]:
     for rule in rules:
         meant = _meant(rule[1:].lower(), every, catalog)
         found = found | meant if rule.startswith("+") else found - meant
-    return found
+    # ``select|0`` beside all of select is nothing more, and Redis forgets it.
+    return found - {each for each in found - every if each.partition("|")[0] in found}
 
 
 def _meant(what: str, every: frozenset[str], catalog: Catalog) -> frozenset[str]:

@@ -17,6 +17,7 @@ from reconcilers.redis.client import Command, Refused, Reply
 from reconcilers.transports.redis_errors import is_wrong_password, of_connecting, of_talking
 
 _DEFAULT_USER: Final = "default"
+_CODES: Final = frozenset({"LOADING", "BUSY", "MASTERDOWN", "MISCONF", "CLUSTERDOWN", "UNKILLABLE"})
 
 
 class RedisTransport:
@@ -157,5 +158,6 @@ def _refused(text: str) -> Refused:
     # The server repeats what it was told: the secret name of CONFIG, and a password behind it.
     if text.startswith("unknown command"):
         return Refused("ERR", "unknown command")
+    # redis-py takes away ERR, and no other code.
     code, _, rest = text.partition(" ")
-    return Refused(code, rest) if code.isupper() and len(code) > 1 else Refused("ERR", text)
+    return Refused(code, rest) if code in _CODES else Refused("ERR", text)
