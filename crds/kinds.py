@@ -7,6 +7,7 @@ from typing import Final
 from crds.balancer import LoadBalancerSpec, LoadBalancerStatus, TrafficSplitSpec, TrafficSplitStatus
 from crds.container import ContainerSpec, ContainerStatus
 from crds.meta import Model, Spec
+from crds.postgres import PostgresClusterSpec, PostgresClusterStatus
 from crds.redis import RedisInstanceSpec, RedisInstanceStatus
 from crds.release import ReleaseMemo, ReleaseSpec, ReleaseStatus
 from crds.service import ServiceSpec, ServiceStatus
@@ -16,6 +17,7 @@ FILE_KINDS: Final[Mapping[str, type[Spec]]] = MappingProxyType(
     {
         "Container": ContainerSpec,
         "LoadBalancer": LoadBalancerSpec,
+        "PostgresCluster": PostgresClusterSpec,
         "RedisInstance": RedisInstanceSpec,
         "Release": ReleaseSpec,
         "Service": ServiceSpec,
@@ -29,6 +31,7 @@ STATUSES: Final[Mapping[str, type[Model]]] = MappingProxyType(
     {
         "Container": ContainerStatus,
         "LoadBalancer": LoadBalancerStatus,
+        "PostgresCluster": PostgresClusterStatus,
         "RedisInstance": RedisInstanceStatus,
         "Release": ReleaseStatus,
         "Service": ServiceStatus,

@@ -92,6 +92,8 @@ class Verb(enum.Enum):
     """Give Redis a memory limit below what is in use: keys are evicted at once, or writes refused."""
     REPLACE_DATA = "replace-data"
     """Make a Redis server that has keys a replica of another one: its own keys go."""
+    CHANGE_OWNER = "change-owner"
+    """Give a database to another role: its old owner loses what nobody granted it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ HEAD: Final = "<!-- Written by `make docs` from the models. Changes here are los
 EXAMPLES: Final = {
     "Container": "examples/psa-platform/data/psa-redis.yaml",
     "LoadBalancer": "examples/psa-platform/balancer.yaml",
+    "PostgresCluster": "examples/psa-platform/data-services/psa-db.yaml",
     "RedisInstance": "examples/psa-platform/data-services/psa-redis.yaml",
     "Release": "examples/psa-platform/release.yaml",
     "Service": "examples/psa-platform/services/psa-api-gateway.yaml",
@@ -75,6 +76,7 @@ VERBS: Final[Mapping[Verb, str]] = {
     Verb.LOWER_DURABILITY: "Let Redis keep less of what is written: AOF off, no snapshots, fewer fsyncs.",
     Verb.EVICT: "Give Redis a memory limit below what is in use: keys are evicted, or writes refused.",
     Verb.REPLACE_DATA: "Make a Redis server that has keys a replica of another one: its own keys go.",
+    Verb.CHANGE_OWNER: "Give a database to another role.",
 }
 
 

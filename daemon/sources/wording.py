@@ -50,6 +50,12 @@ PATTERNS: Final[Mapping[str, str]] = MappingProxyType({
     r"^[+-]@?[A-Za-z][A-Za-z0-9_.-]*(\|[A-Za-z0-9_-]+)?$": "an ACL rule, such as +@read, -keys, +config|get",
     r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$": "a command such as FLUSHALL",
     r"^[A-Za-z0-9.:_-]{1,253}:\d{1,5}$": "HOST:PORT, such as 10.0.30.12:6379",
+    r"^[a-z][a-z0-9_]{0,62}(\.[a-z][a-z0-9_]{0,62})?$": "a setting such as work_mem, in small letters",
+    r"^[A-Za-z_][A-Za-z0-9_$.@ -]{0,62}$": "letters, digits, _ $ . @ - and blanks, no digit first, 63 at most",
+    r"^[a-z0-9_]{1,63}$": "a slot's name: small letters, digits and _, 63 at most",
+    r"^[A-Za-z_][A-Za-z0-9_$]{0,62}(\.[A-Za-z_][A-Za-z0-9_$]{0,62})?$": "NAME or SCHEMA.NAME",
+    r"^[A-Za-z0-9_-]{1,63}$": "letters, digits, _ and -, 63 at most",
+    r"^\d{10,20}$": "a cluster's number of 10 to 20 digits, as pg_controldata shows it",
     r"^/[\x21-\x7e]*$": "a path that begins with /, such as /health, without spaces",
 })  # fmt: skip
 

@@ -49,6 +49,10 @@ DATA = {
 }
 #: What lies in the data services, and their containers.
 DATA_SERVICES = {
+    Key("PostgresCluster", "psa-db"): {
+        Key("Container", "psa-db-master"),
+        Key("Container", "psa-db-replica-1"),
+    },
     Key("RedisInstance", "psa-redis"): {Key("Container", "psa-redis")},
 }
 #: Addresses that the design gives: its firewall rules and its replication name them.

@@ -1,0 +1,271 @@
+"""PostgresCluster: the members of one PostgreSQL cluster, its settings, roles, databases and replication."""
+
+from typing import Annotated, Final
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+
+from crds.balancer import VersionFloor
+from crds.meta import Claim, EndpointName, Model, ObjectName, SecretName, Spec
+from crds.quantity import MemoryMiB
+
+_CUTS_OFF: Final = "a mistake there would cut the daemon or everybody off: it stands in the server's own file"
+_RUNS_CODE: Final = "whoever sets it runs programs as the server: it stands in the server's own file"
+_PLACE: Final = "another place would leave the data behind: it stands in the server's own file"
+_REPLICATION: Final = "spec.replication.standbys is the place for it"
+#: Settings that no spec may name, and why.
+REFUSED: Final = {
+    "listen_addresses": _CUTS_OFF,
+    "port": _CUTS_OFF,
+    "hba_file": _CUTS_OFF,
+    "ident_file": _CUTS_OFF,
+    "unix_socket_directories": _CUTS_OFF,
+    "superuser_reserved_connections": _CUTS_OFF,
+    "password_encryption": "passwords are SCRAM-SHA-256 verifiers, always",
+    "default_transaction_read_only": _CUTS_OFF,
+    "config_file": _PLACE,
+    "data_directory": _PLACE,
+    "archive_command": _RUNS_CODE,
+    "archive_library": _RUNS_CODE,
+    "archive_cleanup_command": _RUNS_CODE,
+    "recovery_end_command": _RUNS_CODE,
+    "restore_command": _RUNS_CODE,
+    "dynamic_library_path": _RUNS_CODE,
+    "jit_provider": _RUNS_CODE,
+    "local_preload_libraries": _RUNS_CODE,
+    "session_preload_libraries": _RUNS_CODE,
+    "shared_preload_libraries": _RUNS_CODE,
+    "primary_conninfo": _REPLICATION,
+    "primary_slot_name": _REPLICATION,
+    "synchronous_standby_names": "who must confirm decides a person: a name that is away stops all writes",
+}
+_LONGEST_VALUE: Final = 1024
+
+
+def _settable(name: str) -> str:
+    cuts_off = name.startswith(("ssl", "krb_", "recovery_target"))
+    why = _CUTS_OFF if cuts_off else REFUSED.get(name)
+    if why is not None:
+        raise ValueError(why)
+    return name
+
+
+def _setting(value: object) -> object:
+    """Take what YAML makes of a setting: true is on, a number its digits."""
+    match value:
+        case bool():
+            return "on" if value else "off"
+        case int() | float():
+            return str(value)
+        case str():
+            return value
+        case _:
+            raise ValueError('text, a number, true or false is needed, such as 128MB, 200 or "replica"')
+
+
+def _single_line(text: str) -> str:
+    if len(text) > _LONGEST_VALUE or not text.isprintable():
+        raise ValueError(f"one line of at most {_LONGEST_VALUE} characters is needed")
+    return text
+
+
+def _not_reserved(name: str) -> str:
+    if name.startswith("pg_") or name in {"public", "none"}:
+        raise ValueError("names that begin with pg_, public and none are PostgreSQL's own")
+    return name
+
+
+def _not_a_template(name: str) -> str:
+    if name in {"template0", "template1"}:
+        raise ValueError("the templates are PostgreSQL's own")
+    return name
+
+
+SettingName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}(\.[a-z][a-z0-9_]{0,62})?$"),
+    AfterValidator(_settable),
+]
+SettingValue = Annotated[
+    str,
+    BeforeValidator(_setting),
+    AfterValidator(_single_line),
+    WithJsonSchema({"type": "string", "examples": ["128MB", "200", "replica"]}),
+]
+#: PostgreSQL cuts longer names at 63 bytes without a word. All are quoted where they are used.
+PgName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_$.@ -]{0,62}$")]
+RoleName = Annotated[PgName, AfterValidator(_not_reserved)]
+GroupName = PgName
+"""A role to be a member of: PostgreSQL's own ones, such as pg_monitor, too."""
+DatabaseName = Annotated[PgName, AfterValidator(_not_a_template)]
+SlotName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,63}$"), AfterValidator(_not_reserved)]
+#: ``table`` or ``schema.table``.
+ObjectPath = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_$]{0,62}(\.[A-Za-z_][A-Za-z0-9_$]{0,62})?$")
+]
+ServerAddress = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:_-]{1,253}:\d{1,5}$")]
+
+
+class PgRole(Model):
+    """A role. What is left out is not managed; a superuser is never made."""
+
+    login: bool | None = None
+    """Whether it may log in."""
+    createdb: bool | None = None
+    """Whether it may make databases."""
+    replication: bool | None = None
+    """Whether it may stream the whole cluster."""
+    inherit: bool | None = None
+    """Whether it has the rights of its groups without SET ROLE."""
+    connection_limit: Annotated[int, Field(strict=True, ge=-1, le=100_000)] | None = None
+    """Most connections at a time; -1 is no limit."""
+    member_of: tuple[GroupName, ...] = ()
+    """Roles that it must be a member of; further ones are left alone."""
+    password: SecretName | None = None
+    """Secret that is its password."""
+
+
+class PgSchema(Model):
+    """A schema of a database."""
+
+    owner: RoleName | None = None
+    """Its owner."""
+
+
+class PgMigration(Model):
+    """Where the application writes down how far its schema is."""
+
+    table: ObjectPath
+    """Table with a row a migration."""
+    column: PgName = "name"
+    """Column with its name; the greatest is the last one."""
+    at_least: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    """The last migration must not be lower than this, compared as text."""
+
+
+class PgExpected(Model):
+    """What must be in a database: verified, never made. Each as NAME, which is in public, or SCHEMA.NAME."""
+
+    tables: tuple[ObjectPath, ...] = ()
+    """Tables, partitioned ones too."""
+    views: tuple[ObjectPath, ...] = ()
+    """Views, materialised ones too."""
+    indexes: tuple[ObjectPath, ...] = ()
+    """Indexes; an invalid one is named as such."""
+    functions: tuple[ObjectPath, ...] = ()
+    """Functions and procedures."""
+    triggers: tuple[ObjectPath, ...] = ()
+    """Triggers, by their own names."""
+    migration: PgMigration | None = None
+    """Where the application writes down how far its schema is."""
+
+
+class PgDatabase(Model):
+    """A database. What is left out is not managed."""
+
+    owner: RoleName | None = None
+    """Its owner; of a database that is there it is changed only with change-owner in allow."""
+    extensions: tuple[PgName, ...] = ()
+    """Extensions that it must have; versions and further ones are left alone."""
+    schemas: dict[PgName, PgSchema] = Field(default_factory=dict)
+    """Schemas that it must have."""
+    expect: PgExpected = PgExpected()
+    """What the application's migrations must have made."""
+
+
+class PgSlot(Model):
+    """A replication slot; physical unless it has a plugin."""
+
+    plugin: PgName | None = None
+    """Output plugin of a logical slot, such as pgoutput."""
+    database: PgName | None = None
+    """Database of a logical slot."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "PgSlot":
+        if (self.plugin is None) is not (self.database is None):
+            raise ValueError("a logical slot has a plugin and a database, a physical one neither")
+        return self
+
+
+class PgStandby(Model):
+    """How a standby is connected to the primary. What is left out is not managed."""
+
+    slot: SlotName | None = None
+    """Slot of the primary that it streams from, primary_slot_name."""
+    user: RoleName | None = None
+    """Role that it comes as."""
+    password: SecretName | None = None
+    """Secret with that role's password."""
+    application_name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,63}$")] | None = None
+    """Name in the primary's pg_stat_replication."""
+    primary: ServerAddress | None = None
+    """HOST:PORT of the primary as the standby reaches it; the endpoint's address if it is left out."""
+
+
+class PgReplication(Model):
+    """Slots and standbys. Who is the primary is never decided here."""
+
+    slots: dict[SlotName, PgSlot] = Field(default_factory=dict)
+    """Slots that the primary must have; further ones are only watched."""
+    standbys: dict[ObjectName, PgStandby] = Field(default_factory=dict)
+    """Members that must stream, by their names in the endpoint."""
+    lag_limit: MemoryMiB = 100
+    """How far a standby may be behind."""
+    slot_limit: MemoryMiB = 1024
+    """How much disk a slot that nobody reads may hold back."""
+
+
+class PostgresClusterSpec(Spec):
+    """One PostgreSQL cluster, version 13 or newer."""
+
+    endpoint: EndpointName
+    """Its members, one of the settings' endpoints."""
+    minimum_version: VersionFloor | None = None
+    """Lowest version that is accepted, such as 15.0."""
+    system_identifier: Annotated[str, StringConstraints(pattern=r"^\d{10,20}$")] | None = None
+    """The cluster's own number; the one that was seen first if it is left out. Another one freezes all."""
+    settings: dict[SettingName, SettingValue] = Field(default_factory=dict)
+    """Settings of each member, compared as PostgreSQL understands them (1GB is 1024MB)."""
+    roles: dict[RoleName, PgRole] = Field(default_factory=dict)
+    """Roles that must be there; others are left alone."""
+    databases: dict[DatabaseName, PgDatabase] = Field(default_factory=dict)
+    """Databases that must be there; others are left alone."""
+    replication: PgReplication = PgReplication()
+    """Slots and standbys."""
+    archived: bool = False
+    """Whether WAL must be archived without failures; verified."""
+
+    @model_validator(mode="after")
+    def _knows_its_slots(self) -> "PostgresClusterSpec":
+        for name, standby in self.replication.standbys.items():
+            if standby.slot is not None and standby.slot not in self.replication.slots:
+                raise ValueError(f"replication.standbys.{name}.slot: {standby.slot} is not among the slots")
+        return self
+
+    def claims(self, name: str) -> tuple[Claim, ...]:
+        """Claim the cluster."""
+        return (Claim(f"PostgreSQL {self.endpoint}", ("spec", "endpoint")),)
+
+
+class PostgresClusterStatus(Model):
+    """What was last seen of a cluster. Figures that always move are metrics, not here."""
+
+    system_identifier: str | None = None
+    """The cluster's own number."""
+    primary: str | None = None
+    """The member that takes writes; absent if none or more than one does."""
+    members: dict[str, str] = Field(default_factory=dict)
+    """One line a member: role, version, timeline, and what it streams from."""
+    slots: dict[str, str] = Field(default_factory=dict)
+    """One line a slot of the primary."""
+    pending_restart: tuple[str, ...] = ()
+    """Settings that wait for a restart, as MEMBER: NAME."""
+    migrations: dict[str, str] = Field(default_factory=dict)
+    """Last migration of each database."""

@@ -1,0 +1,293 @@
+"""What is seen of a PostgreSQL cluster, and what may be done to it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconcilers.contract import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A row of pg_settings. ``file_value`` is what the files say, None where they do not, or none may see."""
+
+    value: str
+    unit: str | None
+    vartype: str
+    """bool, enum, integer, real or string."""
+    context: str
+    """internal, postmaster, sighup, backend, superuser, user …: how a change takes effect."""
+    choices: tuple[str, ...] = ()
+    pending_restart: bool = False
+    file_value: str | None = None
+    file_error: str | None = None
+    """Why the server does not take what the files say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """A standby's walreceiver."""
+
+    status: str
+    slot: str | None
+    sender: str
+    """HOST:PORT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Downstream:
+    """A row of pg_stat_replication on the primary; positions in bytes."""
+
+    application_name: str
+    state: str
+    slot: str | None
+    sent: int | None
+    replayed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SeenSlot:
+    """A replication slot of a member. Bytes are None while nothing is reserved."""
+
+    plugin: str | None
+    database: str | None
+    active: bool
+    wal_status: str | None
+    retained_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Archiver:
+    """What pg_stat_archiver has counted; ``failing`` says that the last try failed."""
+
+    archived: int
+    failed: int
+    failing: str | None = None
+    """The WAL file that could not be archived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What all databases of a member have counted since ``since``."""
+
+    commits: int = 0
+    rollbacks: int = 0
+    deadlocks: int = 0
+    conflicts: int = 0
+    since: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenRole:
+    """A role. ``verifier`` is None where it has no password, ``""`` where nobody may see it."""
+
+    login: bool
+    superuser: bool
+    createdb: bool
+    replication: bool
+    inherit: bool
+    connection_limit: int
+    member_of: frozenset[str]
+    verifier: Secret | None
+
+
+@dataclass(frozen=True, slots=True)
+class SeenDatabase:
+    """A database and what is in it; ``trouble`` says why it could not be looked into."""
+
+    owner: str
+    extensions: frozenset[str] = frozenset()
+    schemas: Mapping[str, str] = field(default_factory=dict)
+    """Owner of each schema."""
+    objects: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Names as SCHEMA.NAME by their sort: tables, views, indexes, functions, triggers."""
+    invalid_indexes: frozenset[str] = frozenset()
+    last_migration: str | None = None
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deep:
+    """What changes rarely: looked at now and then. Roles, databases and system views are the member's own."""
+
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    conninfo: Mapping[str, str] = field(default_factory=dict)
+    """How a standby is told to connect, primary_conninfo; values may be secret."""
+    slot_name: str = ""
+    """primary_slot_name."""
+    roles: Mapping[str, SeenRole] | None = None
+    databases: Mapping[str, SeenDatabase] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeenMember:
+    """A member that answered. Positions in bytes since the beginning of the WAL."""
+
+    name: str
+    address: str
+    is_standby: bool
+    system_identifier: str
+    timeline: int
+    version: str
+    started_at: str
+    position: int | None
+    """A primary's end of WAL; what a standby has replayed."""
+    received: int | None = None
+    """What a standby has received."""
+    quiet_s: float | None = None
+    """Seconds since the last transaction that a standby replayed."""
+    is_paused: bool = False
+    receiver: Receiver | None = None
+    downstream: tuple[Downstream, ...] = ()
+    slots: Mapping[str, SeenSlot] = field(default_factory=dict)
+    archiver: Archiver | None = None
+    connections: int = 0
+    connection_limit: int = 0
+    counts: Counts = Counts()
+    deep: Deep = Deep()
+
+
+@dataclass(frozen=True, slots=True)
+class LostMember:
+    """A member that did not answer, or did not let us in."""
+
+    name: str
+    trouble: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeenCluster:
+    """All members. ``secrets`` are the passwords that the spec names, ``missing`` why one cannot be had."""
+
+    members: tuple[SeenMember | LostMember, ...]
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def answering(self) -> tuple[SeenMember, ...]:
+        """The members that answered."""
+        return tuple(each for each in self.members if isinstance(each, SeenMember))
+
+    @property
+    def writable(self) -> tuple[SeenMember, ...]:
+        """The members that take writes."""
+        return tuple(each for each in self.answering if not each.is_standby)
+
+    @property
+    def primary(self) -> SeenMember | None:
+        """The one that takes writes; None for none or several."""
+        return self.writable[0] if len(self.writable) == 1 else None
+
+    def member(self, name: str) -> SeenMember | None:
+        """Return the member of that name, if it answered."""
+        return next((each for each in self.answering if each.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A member of an endpoint."""
+
+    endpoint: str
+    member: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetSetting:
+    """ALTER SYSTEM SET and a reload."""
+
+    target: Target
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Tell a standby where to stream from: primary_conninfo, primary_slot_name, and a reload."""
+
+    target: Target
+    conninfo: Mapping[str, str] = field(repr=False)
+    """Empty to leave it."""
+    slot: str | None
+    """None to leave it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeReplay:
+    """Let a standby replay what it has received."""
+
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class MakeSlot:
+    """Make a slot on the primary; logical with a plugin and a database."""
+
+    target: Target
+    name: str
+    plugin: str | None = None
+    database: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PutRole:
+    """Make a role, or change these attributes of it."""
+
+    target: Target
+    name: str
+    is_new: bool
+    options: tuple[str, ...] = ()
+    """Words of CREATE ROLE, such as LOGIN."""
+    connection_limit: int | None = None
+    verifier: Secret | None = None
+    groups: tuple[str, ...] = ()
+    """Roles to become a member of."""
+
+
+@dataclass(frozen=True, slots=True)
+class MakeDatabase:
+    """Make a database."""
+
+    target: Target
+    name: str
+    owner: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class GiveDatabase:
+    """Change a database's owner."""
+
+    target: Target
+    name: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class MakeExtension:
+    """Make an extension in a database."""
+
+    target: Target
+    database: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutSchema:
+    """Make a schema in a database, or give one to its owner."""
+
+    target: Target
+    database: str
+    name: str
+    owner: str | None
+    is_new: bool
+
+
+PostgresAction = (
+    SetSetting
+    | Connect
+    | ResumeReplay
+    | MakeSlot
+    | PutRole
+    | MakeDatabase
+    | GiveDatabase
+    | MakeExtension
+    | PutSchema
+)
