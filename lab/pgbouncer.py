@@ -1,94 +1,169 @@
-"""A private pgBouncer: its folder, configuration and start. What its console sets is lost when it ends."""
+"""A private pgBouncer: folder, configuration and life."""
 
-import shutil
+import contextlib
+import os
+import signal
 import socket
+import subprocess
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from lab.processes import Process, end, identify, send, wait_gone
 from lab.users import as_user, give_away
 
 PACKAGES: Final = "pgbouncer"
 PROGRAM: Final = "/usr/sbin/pgbouncer"
-#: Debian has no user of its own for it.
 _USER: Final = "postgres"
-_TIMEOUT_S: Final = 1.0
+_TLS_REQUEST: Final = bytes((0, 0, 0, 8, 4, 210, 22, 47))
+#: What this process started: kept, because a Popen that is forgotten while its process runs complains.
+_CHILDREN: Final[list[subprocess.Popen[bytes]]] = []
+
+
+class PgbouncerError(Exception):
+    """pgBouncer did not do what it was told; the text holds the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
-class BouncerConfig:
+class PgbouncerConfig:
     """What is configured before the daemon comes. Addresses are HOST:PORT."""
 
     address: str
     server: str
-    """PostgreSQL's own address."""
-    databases: tuple[str, ...]
-    passwords: Mapping[str, str]
-    """By user; pgBouncer comes to PostgreSQL as the same user."""
+    """The PostgreSQL that all databases are at."""
     admin: str
-    """Which of them may use the console."""
-    more: Mapping[str, str] | None = None
-    """Further settings."""
+    """User of the admin console; its password is among ``users``."""
+    users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Passwords by user, as clients come and as servers are logged in to."""
+    databases: tuple[str, ...] = ()
+    """Databases by name; any other one is passed on, too."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Further settings of the section pgbouncer."""
 
 
 def is_installed() -> bool:
     """Whether the program is on this machine."""
-    return Path(PROGRAM).exists() or shutil.which("pgbouncer") is not None
+    return Path(PROGRAM).exists()
 
 
-class LabBouncer:
-    """One pgBouncer below a folder of its own."""
+class LabPgbouncer:
+    """One pooler below a folder of its own. All calls block; each ends within its time or raises."""
 
-    def __init__(self, folder: Path, config: BouncerConfig) -> None:
+    def __init__(self, folder: Path, config: PgbouncerConfig) -> None:
         self.folder = folder.absolute()
         self.config = config
+        self._process: Process | None = None
 
     @property
     def config_file(self) -> Path:
-        """The rendered configuration."""
+        """Its file, which RELOAD reads again."""
         return self.folder / "pgbouncer.ini"
 
     @property
+    def log(self) -> Path:
+        """What it prints."""
+        return self.folder / "pgbouncer.log"
+
+    @property
     def argv(self) -> Sequence[str]:
-        """How it is started after ``prepare``, in the foreground."""
-        return *as_user(_USER), PROGRAM, str(self.config_file)
+        """How it is started after ``prepare``, in the foreground; it needs no variables."""
+        return *as_user(_USER), PROGRAM, "-q", str(self.config_file)
 
     def prepare(self) -> None:
-        """Make the folder and its files anew."""
+        """Write its files anew."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        give_away(_USER, self.folder)
-        users = [f'"{user}" "{password}"' for user, password in self.config.passwords.items()]
-        for name, text in (("userlist.txt", "\n".join(users) + "\n"), (self.config_file.name, self._text())):
-            draft = self.folder / f"{name}.draft"
-            draft.touch(mode=0o600)
-            draft.write_text(text)
-            give_away(_USER, draft)
-            draft.replace(self.folder / name)
+        users = self.folder / "users"
+        for path, text in ((users, _users(self.config)), (self.config_file, _render(self.config, users))):
+            path.touch(mode=0o600)
+            path.write_text(text)
+        give_away(_USER, self.folder, users, self.config_file)
+
+    def start(self, seconds: float = 5.0) -> None:
+        """Start it and wait until it takes connections. PgbouncerError if it does not."""
+        self.prepare()
+        with self.log.open("ab") as output:
+            child = subprocess.Popen(
+                self.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd=self.folder,
+                env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+            )
+        _CHILDREN.append(child)
+        self._process = identify(child.pid)
+        deadline = time.monotonic() + seconds
+        while not self.is_ready():
+            if time.monotonic() > deadline or child.poll() is not None:
+                raise PgbouncerError(f"pgBouncer in {self.folder} is not ready:\n{self._tail()}")
+            time.sleep(0.005)
 
     def is_ready(self) -> bool:
-        """Whether somebody listens there."""
+        """Whether it takes connections."""
         host, _, port = self.config.address.rpartition(":")
-        try:
-            socket.create_connection((host, int(port)), timeout=_TIMEOUT_S).close()
-        except OSError:
-            return False
-        return True
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1.0) as found:
+            found.sendall(_TLS_REQUEST)
+            return found.recv(1) in {b"N", b"S"}
+        return False
 
-    def _text(self) -> str:
-        host, _, port = self.config.address.rpartition(":")
-        server, _, server_port = self.config.server.rpartition(":")
-        settings = {
-            "listen_addr": host,
-            "listen_port": port,
-            "unix_socket_dir": "",
-            "auth_type": "scram-sha-256",
-            "auth_file": str(self.folder / "userlist.txt"),
-            "admin_users": self.config.admin,
-            # asyncpg and JDBC ask for it, and pgBouncer cannot know it in each pool.
-            "ignore_startup_parameters": "extra_float_digits",
-            **(self.config.more or {}),
-        }
-        databases = [f"{name} = host={server} port={server_port}" for name in self.config.databases]
-        lines = [f"{name} = {value}" for name, value in settings.items()]
-        return "\n".join(["; Written by the lab.", "[databases]", *databases, "[pgbouncer]", *lines]) + "\n"
+    def kill(self) -> None:
+        """End it with SIGKILL, as a crash would."""
+        if self._process is not None:
+            send(self._process, signal.SIGKILL)
+            self._wait_gone(self._process)
+
+    def stop(self, grace_s: float = 2.0) -> None:
+        """End it, if it runs."""
+        if self._process is not None:
+            end([self._process], grace_s=grace_s)
+            self._wait_gone(self._process)
+
+    @property
+    def process(self) -> Process | None:
+        """The process that was started last; None before."""
+        return self._process
+
+    def _wait_gone(self, process: Process) -> None:
+        left = wait_gone([process], 5.0)
+        _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
+        if left:
+            raise PgbouncerError(f"pgBouncer in {self.folder} does not end")
+
+    def _tail(self, lines: int = 15) -> str:
+        text = self.log.read_text(errors="replace") if self.log.exists() else "(no log)"
+        return "\n".join(text.splitlines()[-lines:])
+
+
+def _users(config: PgbouncerConfig) -> str:
+    """Return its auth_file: passwords as they are, because it logs in to the server with them."""
+    return "".join(f"{_quoted(user)} {_quoted(word)}\n" for user, word in sorted(config.users.items()))
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace('"', '""')
+    return f'"{escaped}"'
+
+
+def _render(config: PgbouncerConfig, users: Path) -> str:
+    host, _, port = config.address.rpartition(":")
+    server_host, _, server_port = config.server.rpartition(":")
+    place = f"host={server_host} port={server_port}"
+    settings = {
+        "listen_addr": host,
+        "listen_port": port,
+        "unix_socket_dir": "",
+        "auth_type": "scram-sha-256",
+        "auth_file": str(users),
+        "admin_users": config.admin,
+        "pool_mode": "transaction",
+        "ignore_startup_parameters": "extra_float_digits",
+        **config.settings,
+    }
+    lines = ["; Written by the lab; what is SET on the console is lost at the next start.", "[databases]"]
+    lines += [f"{name} = {place} dbname={name}" for name in config.databases]
+    lines += [f"* = {place}", "[pgbouncer]"]
+    lines += [f"{name} = {value}" for name, value in settings.items()]
+    return "\n".join(lines) + "\n"

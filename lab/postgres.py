@@ -203,9 +203,10 @@ class LabPostgres:
         with (self.data / "postgresql.conf").open("a") as settings:
             settings.write("include_if_exists = '../lab.conf'\n")
         with (self.data / "pg_hba.conf").open("a") as rules:
-            rules.write(f"host replication {REPLICATOR} samehost scram-sha-256\n")
-            rules.write("host all all samehost scram-sha-256\n")
-        sql = f"CREATE ROLE {REPLICATOR} REPLICATION LOGIN PASSWORD '{self.config.replication_password}';\n"
+            rules.write(f"host replication {REPLICATOR} 127.0.0.0/8 scram-sha-256\n")
+            rules.write("host all all 127.0.0.0/8 scram-sha-256\n")
+        password = self.config.replication_password.replace("'", "''")
+        sql = f"CREATE ROLE {REPLICATOR} REPLICATION LOGIN PASSWORD '{password}';\n"
         self._program("postgres", "--single", "-D", str(self.data), "postgres", given=sql)
 
     def _copy_primary(self) -> None:
