@@ -21,6 +21,7 @@ from reconcilers.redis.model import Account, Cluster, Info, Look, Questions, Sav
 _PASSING: Final = frozenset({"LOADING", "BUSY", "MASTERDOWN", "READONLY", "MISCONF", "OOM", "CLUSTERDOWN"})
 _NO_COMMAND: Final = "unknown command"
 _NO_FILE: Final = "the server was started without a configuration file"
+_NO_USERS_FILE: Final = "users are kept in no file: the server has neither an ACL file nor a CONFIG command"
 _NO_RESTART: Final = "needs a changed file and a restart"
 
 
@@ -170,7 +171,7 @@ class RedisServers:
         """Write the server's files. TransientError if it cannot."""
         await self._change(endpoint, (), saves)
         known = self._known[endpoint]
-        if known.saved is Saved.NO:
+        if known.unsaved:
             raise TransientError(known.unsaved)
 
     async def _change(self, endpoint: str, changes: Sequence[Command], saves: Saves) -> None:
@@ -182,9 +183,12 @@ class RedisServers:
         for command, reply in zip(changes, replies, strict=False):
             _answer(command, reply)
         troubles = [_saving(each, reply) for each, reply in zip(saves, replies[len(changes) :], strict=True)]
-        known.unsaved = "; ".join(each for each in troubles if each)
-        if saves:
-            known.saved = Saved.NO if known.unsaved else Saved.YES
+        failed = [each for each in troubles if each]
+        known.unsaved = "; ".join(failed)
+        if failed:
+            known.saved = Saved.NOWHERE if set(failed) <= {_NO_FILE, _NO_USERS_FILE} else Saved.NO
+        elif saves:
+            known.saved = Saved.YES
 
     def _wire(self, endpoint: str) -> Wire:
         found = self._wires.get(endpoint)
@@ -264,5 +268,5 @@ def _saving(target: SaveTo, reply: Reply) -> str:
     if "without a config file" in reply.text:
         return _NO_FILE
     if "not configured to use an ACL file" in reply.text:
-        return "users are kept in no file: the server has neither an ACL file nor a CONFIG command"
+        return _NO_USERS_FILE
     return f"{' '.join(_SAVING[target])}: {reply.text}"

@@ -98,7 +98,7 @@ def _memory(seen: SeenRedis) -> Iterable[Trouble]:
 def unsaved(before: RedisInstanceStatus, seen: SeenRedis, spec: RedisInstanceSpec) -> str | None:
     """Return why what is set would be lost with a restart, None if it would not."""
     look = seen.look
-    if look.saved is Saved.NO:
+    if look.saved in {Saved.NO, Saved.NOWHERE}:
         return look.unsaved
     asks = bool(spec.config or spec.users or spec.password or spec.replication != RedisReplication())
     if asks and not look.info.has_config_file:

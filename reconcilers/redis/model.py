@@ -125,6 +125,8 @@ class Saved(enum.Enum):
     UNKNOWN = "unknown"
     YES = "yes"
     NO = "no"
+    NOWHERE = "nowhere"
+    """There is no file that it could be written into."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,8 @@ def _persistence(settings: Mapping[str, str]) -> str:
 
 def _save_again(redis: Resource[RedisInstanceSpec], seen: SeenRedis) -> tuple[RedisStep, ...]:
     saves = tuple(dict.fromkeys((*saves_for(seen), *saves_for(seen, users=True))))
-    if not saves or not seen.look.info.has_config_file:
+    is_hopeless = seen.look.saved is Saved.NOWHERE or not seen.look.info.has_config_file
+    if not saves or is_hopeless:
         return ()
     endpoint = redis.spec.endpoint
     step: RedisStep = Step(
