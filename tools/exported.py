@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -12,8 +12,12 @@ from prometheus_client.registry import Collector
 from metrics.alerts import AlertMetrics
 from metrics.backends import BackendMetrics
 from metrics.conditions import ConditionSeries
+from metrics.elasticsearch import ElasticsearchMetrics
 from metrics.engine import EngineMetrics
 from metrics.hooks import HookMetrics
+from metrics.pgbouncer import PgbouncerMetrics
+from metrics.postgres import PostgresMetrics
+from metrics.rabbitmq import RabbitMetrics
 from metrics.redis import RedisMetrics
 from metrics.releases import ReleaseMetrics
 from metrics.responses import ResponseMetrics
@@ -30,33 +34,33 @@ A series goes with the object that it is about. Alerts and recording rules are i
 """
 
 
-def registries() -> Iterator[tuple[str, CollectorRegistry]]:
-    """Yield what each subject exports."""
-    registry = CollectorRegistry()
+def _daemon(registry: CollectorRegistry) -> None:
     EngineMetrics(registry, version="0", kinds=(), systems={})
     registry.register(ConditionSeries())
-    yield "The daemon and its objects", registry
-    registry = CollectorRegistry()
-    BackendMetrics(registry)
-    yield "Backends: error rate and response time, at all times", registry
-    registry = CollectorRegistry()
-    ResponseMetrics(registry, (), tuple)
-    yield "HAProxy's log: response times", registry
-    registry = CollectorRegistry()
-    TrafficMetrics(registry)
-    yield "Traffic: who gets it", registry
-    registry = CollectorRegistry()
-    ReleaseMetrics(registry, phases=(), triggers=())
-    yield "Releases", registry
-    registry = CollectorRegistry()
-    HookMetrics(registry, ())
-    yield "Hooks", registry
-    registry = CollectorRegistry()
-    RedisMetrics(registry)
-    yield "Redis", registry
-    registry = CollectorRegistry()
-    AlertMetrics(registry)
-    yield "Alerts: what became of those that Alertmanager sent", registry
+
+
+SUBJECTS: Final[tuple[tuple[str, Callable[[CollectorRegistry], object]], ...]] = (
+    ("The daemon and its objects", _daemon),
+    ("Backends: error rate and response time, at all times", BackendMetrics),
+    ("HAProxy's log: response times", lambda registry: ResponseMetrics(registry, (), tuple)),
+    ("Traffic: who gets it", TrafficMetrics),
+    ("Releases", lambda registry: ReleaseMetrics(registry, phases=(), triggers=())),
+    ("Hooks", lambda registry: HookMetrics(registry, ())),
+    ("PostgreSQL", PostgresMetrics),
+    ("pgBouncer", PgbouncerMetrics),
+    ("RabbitMQ", RabbitMetrics),
+    ("Redis", RedisMetrics),
+    ("Elasticsearch", ElasticsearchMetrics),
+    ("Alerts: what became of those that Alertmanager sent", AlertMetrics),
+)
+
+
+def registries() -> Iterator[tuple[str, CollectorRegistry]]:
+    """Yield what each subject exports."""
+    for title, register in SUBJECTS:
+        registry = CollectorRegistry()
+        register(registry)
+        yield title, registry
 
 
 def _labels(owner: object) -> tuple[str, ...]:
