@@ -135,7 +135,11 @@ class LabRedis:
 
     def _wait_gone(self, process: Process, seconds: float) -> None:
         left = wait_gone([process], seconds)
-        _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
+        # Its main thread ends before the others, which still hold its port.
+        for child in [each for each in _CHILDREN if each.pid == process.pid]:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(seconds)
+                _CHILDREN.remove(child)
         if left:
             raise RedisError(f"Redis in {self.folder} does not end")
 

@@ -30,7 +30,8 @@ NEEDED: Final = (
     "cluster|info",
     "replicaof",
 )
-_PATTERN: Final = re.compile(r"(?:%(?P<ways>R|W|RW))?~?(?P<glob>.+)")
+_PATTERN: Final = re.compile(r"(?:(?:%(?P<ways>RW|WR|R|W))?~)?(?P<glob>.+)")
+_IS_RULE: Final = re.compile(r"(%(RW|WR|R|W))?~.+")
 
 
 def allowed(rules: Iterable[str], catalog: Catalog) -> frozenset[str]:
@@ -94,7 +95,7 @@ def rules_for(account: RedisAccount) -> tuple[str, ...]:
 
 
 def _key_rule(pattern: str) -> str:
-    return pattern if pattern.startswith(("~", "%")) else f"~{pattern}"
+    return pattern if _IS_RULE.fullmatch(pattern) else f"~{pattern}"
 
 
 def account_differences(
