@@ -6,6 +6,7 @@ from typing import Final
 
 from crds.balancer import LoadBalancerSpec, LoadBalancerStatus, TrafficSplitSpec, TrafficSplitStatus
 from crds.container import ContainerSpec, ContainerStatus
+from crds.elasticsearch import ElasticsearchSpec, ElasticsearchStatus
 from crds.meta import Model, Spec
 from crds.postgres import PostgresClusterSpec, PostgresClusterStatus
 from crds.redis import RedisInstanceSpec, RedisInstanceStatus
@@ -16,6 +17,7 @@ from crds.service import ServiceSpec, ServiceStatus
 FILE_KINDS: Final[Mapping[str, type[Spec]]] = MappingProxyType(
     {
         "Container": ContainerSpec,
+        "Elasticsearch": ElasticsearchSpec,
         "LoadBalancer": LoadBalancerSpec,
         "PostgresCluster": PostgresClusterSpec,
         "RedisInstance": RedisInstanceSpec,
@@ -30,6 +32,7 @@ KINDS: Final[Mapping[str, type[Spec]]] = MappingProxyType({**FILE_KINDS, **INTER
 STATUSES: Final[Mapping[str, type[Model]]] = MappingProxyType(
     {
         "Container": ContainerStatus,
+        "Elasticsearch": ElasticsearchStatus,
         "LoadBalancer": LoadBalancerStatus,
         "PostgresCluster": PostgresClusterStatus,
         "RedisInstance": RedisInstanceStatus,

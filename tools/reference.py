@@ -26,6 +26,7 @@ HEAD: Final = "<!-- Written by `make docs` from the models. Changes here are los
 #: Where each kind's example stands; it is real desired state, and tests validate it.
 EXAMPLES: Final = {
     "Container": "examples/psa-platform/data/psa-redis.yaml",
+    "Elasticsearch": "examples/psa-platform/data-services/psa-elasticsearch.yaml",
     "LoadBalancer": "examples/psa-platform/balancer.yaml",
     "PostgresCluster": "examples/psa-platform/data-services/psa-db.yaml",
     "RedisInstance": "examples/psa-platform/data-services/psa-redis.yaml",
@@ -76,6 +77,11 @@ VERBS: Final[Mapping[Verb, str]] = {
     Verb.LOWER_DURABILITY: "Let Redis keep less of what is written: AOF off, no snapshots, fewer fsyncs.",
     Verb.EVICT: "Give Redis a memory limit below what is in use: keys are evicted, or writes refused.",
     Verb.REPLACE_DATA: "Make a Redis server that has keys a replica of another one: its own keys go.",
+    Verb.DELETE_INDEX: "Delete an index of Elasticsearch with its documents.",
+    Verb.DELETE_DEFINITION: "Delete an index template, a component template or a lifecycle policy.",
+    Verb.ILM_DELETES_NOW: "Change a lifecycle policy so that indices are deleted at once that would be kept.",
+    Verb.REPLICAS_ZERO: "Take away the last copy of an index of Elasticsearch.",
+    Verb.SWAP_WRITE_INDEX: "Let what is written to an alias go into another index from now on.",
     Verb.CHANGE_OWNER: "Give a database to another role.",
 }
 

@@ -94,6 +94,11 @@ _OF_KIND: Final[Mapping[str, _Columns]] = {
         "NODE": lambda found: text_at(found, "status", "node") or text_at(found, "spec", "node"),
         "RUNS": lambda found: text_at(found, "status", "state"),
     },
+    "Elasticsearch": {
+        "VERSION": lambda found: text_at(found, "status", "version"),
+        "CLUSTER": lambda found: text_at(found, "status", "clusterName"),
+        "HEALTH": lambda found: text_at(found, "status", "health"),
+    },
     "RedisInstance": {
         "VERSION": lambda found: text_at(found, "status", "version"),
         "ROLE": lambda found: text_at(found, "status", "role"),

@@ -10,6 +10,7 @@ from daemon.sources.nearest import nearest
 #: Short names and plurals. crds.kinds has the kinds; importing it would cost ten times the start of psactl.
 KIND_WORDS: Final = {
     "Container": ("ct", "cts", "containers"),
+    "Elasticsearch": ("es", "elastic", "elasticsearches"),
     "LoadBalancer": ("lb", "lbs", "loadbalancers"),
     "RedisInstance": ("redis", "redisinstances"),
     "Release": ("rel", "rels", "releases"),

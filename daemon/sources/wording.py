@@ -51,11 +51,17 @@ PATTERNS: Final[Mapping[str, str]] = MappingProxyType({
     r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$": "a command such as FLUSHALL",
     r"^[A-Za-z0-9.:_-]{1,253}:\d{1,5}$": "HOST:PORT, such as 10.0.30.12:6379",
     r"^[a-z][a-z0-9_]{0,62}(\.[a-z][a-z0-9_]{0,62})?$": "a setting such as work_mem, in small letters",
-    r"^[A-Za-z_][A-Za-z0-9_$.@ -]{0,62}$": "letters, digits, _ $ . @ - and blanks, no digit first, 63 at most",
+    r"^[A-Za-z_][A-Za-z0-9_$.@ -]{0,62}$": "letters, digits, _ $ . @ - and blanks, 63 at most",
     r"^[a-z0-9_]{1,63}$": "a slot's name: small letters, digits and _, 63 at most",
     r"^[A-Za-z_][A-Za-z0-9_$]{0,62}(\.[A-Za-z_][A-Za-z0-9_$]{0,62})?$": "NAME or SCHEMA.NAME",
     r"^[A-Za-z0-9_-]{1,63}$": "letters, digits, _ and -, 63 at most",
     r"^\d{10,20}$": "a cluster's number of 10 to 20 digits, as pg_controldata shows it",
+    r"^[a-z0-9][a-z0-9._-]{0,199}$": "an index or alias: small letters, digits and . _ -, not first . _ -",
+    r"^[a-z0-9][a-z0-9._*-]{0,199}$": "names such as psa-logs-*: small letters, digits and . _ - *",
+    r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,199}$": "letters, digits and . _ @ -, beginning with a letter or digit",
+    r"^[a-z][A-Za-z0-9_*-]*(\.[A-Za-z0-9_*-]+)+$": "a setting's full name, such as action.auto_create_index",
+    r"^[A-Za-z0-9_.-]{1,63}$": "letters, digits and _ . -, 63 at most",
+    r"^\d{1,9}(ms|s|m|h|d)$": "an age with its unit: ms, s, m, h or d, such as 30d",
     r"^/[\x21-\x7e]*$": "a path that begins with /, such as /health, without spaces",
 })  # fmt: skip
 

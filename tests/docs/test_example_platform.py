@@ -49,6 +49,7 @@ DATA = {
 }
 #: What lies in the data services, and their containers.
 DATA_SERVICES = {
+    Key("Elasticsearch", "psa-elasticsearch"): {Key("Container", "psa-elasticsearch")},
     Key("PostgresCluster", "psa-db"): {
         Key("Container", "psa-db-master"),
         Key("Container", "psa-db-replica-1"),

@@ -174,8 +174,8 @@ web.yaml:2:7: error: kind: there is no kind "Contaner" in this version
   2 | kind: Contaner
     |       ^^^^^^^^
     = did you mean "Container"?
-    = allowed: Container, LoadBalancer, PostgresCluster, RedisInstance, Release,
-      Service
+    = allowed: Container, Elasticsearch, LoadBalancer, PostgresCluster,
+      RedisInstance, Release, Service
 """,
     ),
     "internal kind": (
@@ -185,7 +185,8 @@ web.yaml:2:7: error: kind: a TrafficSplit cannot be declared in a file
   2 | kind: TrafficSplit
     |       ^^^^^^^^^^^^
     = it is made by the object that owns it; files declare: Container,
-      LoadBalancer, PostgresCluster, RedisInstance, Release, Service
+      Elasticsearch, LoadBalancer, PostgresCluster, RedisInstance, Release,
+      Service
 """,
     ),
     "other program's file": (
@@ -202,8 +203,8 @@ web.yaml:1:13: error: apiVersion: "v1" is not allowed
 web.yaml:2:7: error: kind: there is no kind "ConfigMap" in this version
   2 | kind: ConfigMap
     |       ^^^^^^^^^
-    = allowed: Container, LoadBalancer, PostgresCluster, RedisInstance, Release,
-      Service
+    = allowed: Container, Elasticsearch, LoadBalancer, PostgresCluster,
+      RedisInstance, Release, Service
 web.yaml:3:21: error: metadata: there is no field "namespace"
   3 | metadata: {name: x, namespace: y}
     |                     ^^^^^^^^^
