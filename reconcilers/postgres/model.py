@@ -21,6 +21,10 @@ class Setting:
     file_value: str | None = None
     file_error: str | None = None
     """Why the server does not take what the files say."""
+    lowest: str | None = None
+    """The least that a number may be, in the setting's own unit."""
+    highest: str | None = None
+    """The most that a number may be."""
 
 
 @dataclass(frozen=True, slots=True)

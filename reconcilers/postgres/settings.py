@@ -1,7 +1,8 @@
 """When two values of a setting are the same for PostgreSQL: pure.
 
 Units and their spelling are those of "Setting Parameters" in PostgreSQL's documentation (20.1.1), and what
-unit a number has without one stands in pg_settings.
+unit a number has without one stands in pg_settings. What is read how, and rounded where, is parse_int,
+parse_real and convert_to_base_unit of src/backend/utils/misc/guc.c; tests/contract asks a real server.
 """
 
 import math
@@ -19,9 +20,12 @@ _MICROSECONDS: Final = {
     "h": 3_600_000_000,
     "d": 86_400_000_000,
 }
+_SIZES: Final = {"bytes": _BYTES, "time": _MICROSECONDS}
 _TRUE: Final = ("true", "yes", "on", "1")
 _FALSE: Final = ("false", "no", "off", "0")
-_NUMBER: Final = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|0x[0-9a-fA-F]+)\s*([A-Za-z]*)\s*")
+_NUMBER: Final = re.compile(
+    r"\s*([+-]?)(0[xX][0-9a-fA-F]+|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z]*)\s*"
+)
 #: Settings that take effect with a reload, or at the next session.
 RELOADED: Final = frozenset({"sighup", "superuser-backend", "backend", "superuser", "user"})
 
@@ -29,8 +33,9 @@ RELOADED: Final = frozenset({"sighup", "superuser-backend", "backend", "superuse
 def same(setting: Setting, wanted: str, found: str) -> bool:
     """Whether *wanted*, as a person writes it, is what the server calls *found*."""
     if setting.vartype in {"integer", "real"}:
-        one, two = _amount(setting, wanted), _amount(setting, found)
-        return one is not None and two is not None and math.isclose(one, two, rel_tol=1e-6, abs_tol=1e-12)
+        one, two = amount(setting, wanted), amount(setting, found)
+        # pg_settings shows six digits of a real number.
+        return one is not None and two is not None and (one == two or f"{one:g}" == f"{two:g}")
     if setting.vartype == "bool":
         truth = _truth(wanted)
         return truth is not None and truth == _truth(found)
@@ -43,9 +48,8 @@ def refusal(setting: Setting, wanted: str) -> str | None:
     """Return why the server would not take *wanted*, as far as its form tells; None if it may."""
     if setting.context == "internal":
         return "it cannot be changed: it was fixed when the server was built or the cluster was made"
-    if setting.vartype in {"integer", "real"} and _amount(setting, wanted) is None:
-        unit = f" with a unit, its own is {setting.unit}" if setting.unit else ""
-        return f"a number{unit} is needed"
+    if setting.vartype in {"integer", "real"}:
+        return _bad_number(setting, amount(setting, wanted))
     if setting.vartype == "bool" and _truth(wanted) is None:
         return "on or off is needed"
     if setting.vartype == "enum" and _choice(setting, wanted) not in setting.choices:
@@ -53,33 +57,61 @@ def refusal(setting: Setting, wanted: str) -> str | None:
     return None
 
 
-def shown(setting: Setting) -> str:
-    """Return the value in force as a person would write it."""
+def _bad_number(setting: Setting, wanted: float | None) -> str | None:
+    if wanted is None:
+        unit = f" with a unit, its own is {setting.unit}" if setting.unit else ""
+        return f"a number{unit} is needed"
+    if setting.lowest is None or setting.highest is None:
+        return None
+    if float(setting.lowest) <= wanted <= float(setting.highest):
+        return None
+    return f"{shown(setting, setting.lowest)} to {shown(setting, setting.highest)} is allowed"
+
+
+def shown(setting: Setting, value: str | None = None) -> str:
+    """Return the value in force, or one in the setting's own unit, as a person would write it."""
+    text = setting.value if value is None else value
     if setting.vartype == "string":
-        return setting.value or "empty"
+        return text or "empty"
     match = re.fullmatch(r"(\d*)(kB|MB|B)", setting.unit or "")
-    if match is None or not re.fullmatch(r"\d+", setting.value):
-        return f"{setting.value}{setting.unit or ''}"
-    amount = int(setting.value) * int(match[1] or 1) * _BYTES[match[2]]
-    unit = next((unit for unit in ("TB", "GB", "MB", "kB") if amount and amount % _BYTES[unit] == 0), "B")
-    return f"{amount // _BYTES[unit]}{unit}"
+    if match is None or not re.fullmatch(r"[0-9]+", text):
+        return f"{text}{setting.unit or ''}"
+    size = int(text) * int(match[1] or 1) * _BYTES[match[2]]
+    unit = next((unit for unit in ("TB", "GB", "MB", "kB") if size and size % _BYTES[unit] == 0), "B")
+    return f"{size // _BYTES[unit]}{unit}"
 
 
-def _amount(setting: Setting, text: str) -> float | None:
-    """Return *text* in bytes, microseconds, or as it is; integers are rounded to whole units."""
+def amount(setting: Setting, text: str) -> float | None:
+    """Return the number that the server makes of *text*, in the setting's own unit; None if it is none."""
     match = _NUMBER.fullmatch(text)
-    if match is None:
+    number = _number(match[2], is_integer=setting.vartype == "integer") if match is not None else None
+    if match is None or number is None:
         return None
-    number = float(int(match[1], 16)) if match[1].startswith("0x") else float(match[1])
-    own = _unit(setting.unit or "")
-    if not match[2]:
-        size = own[1] if own is not None else 1
-        return (round(number) if setting.vartype == "integer" else number) * size
-    given = _unit(match[2])
-    if given is None or own is None or given[0] != own[0]:
+    number = -number if match[1] == "-" else number
+    if match[3]:
+        own, given = _unit(setting.unit or ""), _unit(match[3])
+        if given is None or own is None or given[0] != own[0]:
+            return None
+        number = _rounded(number, *given) / own[1]
+    return round(number) if setting.vartype == "integer" else number
+
+
+def _number(text: str, *, is_integer: bool) -> float | None:
+    """Read digits as C does; for integers a leading 0 is octal."""
+    try:
+        if text[:2] in {"0x", "0X"}:
+            return float(int(text, 16))
+        if is_integer and re.fullmatch(r"0[0-9]+", text):
+            return float(int(text, 8))
+        return number if math.isfinite(number := float(text)) else None
+    except (ValueError, OverflowError):
         return None
-    whole = number * given[1] / own[1]
-    return (round(whole) if setting.vartype == "integer" else whole) * own[1]
+
+
+def _rounded(number: float, sort: str, size: int) -> float:
+    """Return *number* units in bytes or microseconds, rounded to whole units of the next smaller sort."""
+    smaller = max((each for each in _SIZES[sort].values() if each < size), default=None)
+    return number * size if smaller is None else round(number * size / smaller) * smaller
 
 
 def _unit(text: str) -> tuple[str, int] | None:
@@ -88,7 +120,7 @@ def _unit(text: str) -> tuple[str, int] | None:
     if match is None:
         return None
     times = int(match[1] or 1)
-    for sort, sizes in (("bytes", _BYTES), ("time", _MICROSECONDS)):
+    for sort, sizes in _SIZES.items():
         if match[2] in sizes:
             return sort, times * sizes[match[2]]
     return None

@@ -1,0 +1,134 @@
+"""What is verified of a cluster, as reasons and sentences: pure."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from crds.postgres import PostgresClusterSpec
+from reconcilers.contract import Resource
+from reconcilers.postgres.model import Downstream, LostMember, SeenCluster, SeenMember
+from reconcilers.postgres.replication import MEBIBYTE, behind_bytes, behind_s
+
+Trouble = tuple[str, str]
+#: From this share of max_connections on there is soon no way in.
+_CROWDED: Final = 0.9
+_STREAMING: Final = "streaming"
+
+
+def too_old(spec: PostgresClusterSpec, seen: SeenCluster) -> Trouble | None:
+    """Say which member is older than what is asked, with both versions."""
+    wanted = spec.minimum_version
+    if wanted is None:
+        return None
+    old = [each for each in seen.answering if _numbers(each.version) < _numbers(wanted)]
+    if not old:
+        return None
+    found = ", ".join(f"{each.name} is {each.version}" for each in old)
+    return "VersionTooLow", f"{found}; {wanted} or newer is needed"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in re.findall(r"\d+", version)[:3])
+
+
+def not_ready(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> Iterator[Trouble]:
+    """Yield what keeps the cluster from doing what it is there for."""
+    primary = seen.primary
+    lost = {each.name: each.trouble for each in seen.members if isinstance(each, LostMember)}
+    if primary is None:
+        away = "; ".join(f"{name}: {trouble}" for name, trouble in lost.items())
+        yield (
+            "NoPrimary",
+            f"no member takes writes{f' ({away})' if away else ''}; nothing is promoted from here",
+        )
+    for name in cluster.spec.replication.standbys:
+        if name in lost:
+            yield "StandbyLost", f"{name}: {lost[name]}"
+        else:
+            yield from _standby(cluster.spec, seen, name, primary)
+
+
+def _standby(
+    spec: PostgresClusterSpec, seen: SeenCluster, name: str, primary: SeenMember | None
+) -> Iterator[Trouble]:
+    member = seen.member(name)
+    if member is None:
+        yield "UnknownMember", f"the endpoint has no member {name}"
+        return
+    if not member.is_standby:
+        yield "NotAStandby", f"{name} takes writes, and must be a standby"
+        return
+    if primary is None:
+        return
+    row = _downstream(spec, primary, name)
+    if member.receiver is None or row is None or row.state != _STREAMING:
+        state = row.state if row is not None else "not connected"
+        yield (
+            "NotStreaming",
+            f"{name} receives nothing from {primary.name} ({state}): how far it is behind is unknown",
+        )
+        return
+    behind, limit = behind_bytes(member, primary), spec.replication.lag_limit * MEBIBYTE
+    if behind is not None and behind > limit:
+        seconds = behind_s(member, primary)
+        since = f", {seconds:.0f} s" if seconds is not None else ""
+        asked = f"limit {spec.replication.lag_limit} MiB"
+        yield "ReplicationLag", f"{name} is {behind / MEBIBYTE:.0f} MiB{since} behind {primary.name}, {asked}"
+
+
+def _downstream(spec: PostgresClusterSpec, primary: SeenMember, name: str) -> Downstream | None:
+    """Return the row of a standby on the primary, by its slot, or by its application name."""
+    wish = spec.replication.standbys[name]
+    names = {wish.application_name, wish.slot} - {None}
+    rows = [each for each in primary.downstream if each.slot in names or each.application_name in names]
+    if not names and len(primary.downstream) == 1:
+        rows = [*primary.downstream]
+    return next(iter(rows), None)
+
+
+def degraded(
+    cluster: Resource[PostgresClusterSpec],
+    seen: SeenCluster,
+    lacking: Iterable[str],
+    restarts: tuple[str, ...],
+) -> Iterator[Trouble]:
+    """Yield what works with less than was asked for."""
+    yield from _lost_others(cluster.spec, seen)
+    for text in lacking:
+        yield "SchemaIncomplete", text
+    for member in seen.answering:
+        if member.connection_limit and member.connections >= _CROWDED * member.connection_limit:
+            used = f"{member.connections} of {member.connection_limit}"
+            yield "ConnectionsNearLimit", f"{member.name}: {used} connections are in use"
+    if seen.primary is not None:
+        yield from _primary(cluster.spec, seen.primary)
+    if restarts:
+        yield "PendingRestart", f"written, and waiting for a restart: {', '.join(restarts)}"
+
+
+def _lost_others(spec: PostgresClusterSpec, seen: SeenCluster) -> Iterator[Trouble]:
+    for member in seen.members:
+        if isinstance(member, LostMember) and member.name not in spec.replication.standbys:
+            yield "MemberLost", f"{member.name}: {member.trouble}"
+
+
+def _primary(spec: PostgresClusterSpec, primary: SeenMember) -> Iterator[Trouble]:
+    limit = spec.replication.slot_limit * MEBIBYTE
+    for name, slot in primary.slots.items():
+        held = slot.retained_bytes or 0
+        if slot.wal_status == "lost":
+            yield "SlotLost", f"slot {name} has lost WAL that its reader needs: the reader must be built anew"
+        elif not slot.active and held > limit:
+            asked = f"limit {spec.replication.slot_limit} MiB"
+            yield (
+                "SlotHoldsDisk",
+                f"slot {name} is not in use and holds {held / MEBIBYTE:.0f} MiB of WAL, {asked}",
+            )
+    if not spec.archived or primary.archiver is None:
+        return
+    if primary.archiver.failing is not None:
+        failed = f"{primary.archiver.failed} failures"
+        yield "ArchiverFailing", f"{primary.name} cannot archive {primary.archiver.failing} ({failed})"
+    mode = primary.deep.settings.get("archive_mode")
+    if mode is not None and mode.value == "off":
+        yield "NotArchived", f"archive_mode is off on {primary.name}: nothing is archived"

@@ -1,0 +1,134 @@
+"""What a PostgreSQL cluster needs, and what is verified of it: pure."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final
+
+from crds.meta import ConditionType, Truth
+from crds.postgres import PostgresClusterSpec, PostgresClusterStatus
+from reconcilers.contract import Note, Plan, Resource, Verdict
+from reconcilers.postgres.accounts import role_problems, role_steps
+from reconcilers.postgres.configuration import (
+    PostgresStep,
+    restart_order,
+    setting_problems,
+    setting_steps,
+    waiting,
+)
+from reconcilers.postgres.contents import database_problems, database_steps, missing_objects
+from reconcilers.postgres.health import Trouble, degraded, not_ready, too_old
+from reconcilers.postgres.model import PostgresAction, SeenCluster, SeenMember
+from reconcilers.postgres.replication import (
+    frozen,
+    slot_line,
+    slot_problems,
+    slot_steps,
+    standby_steps,
+)
+
+PostgresPlan = Plan[PostgresAction]
+_SOON: Final = timedelta(milliseconds=300)
+"""A reload is asynchronous: what was set is in force a moment later."""
+
+
+def plan_postgres(cluster: Resource[PostgresClusterSpec], seen: SeenCluster, _now: datetime) -> PostgresPlan:
+    """Set what may be set, verify the rest, and say what differs. Nobody is ever promoted or fenced."""
+    before = cluster.status if isinstance(cluster.status, PostgresClusterStatus) else PostgresClusterStatus()
+    stop = frozen(cluster.spec, before, seen) or too_old(cluster.spec, seen)
+    if stop is not None:
+        status = before if stop[0] == "WrongSystem" else _status(cluster, before, seen)
+        return Plan(
+            status=status,
+            blocked=stop,
+            verdicts=(Verdict(ConditionType.READY, Truth.FALSE, *stop), _degraded([stop])),
+        )
+    status = _status(cluster, before, seen)
+    # The gate lets nothing through behind a step that may not be done.
+    allowed = {None, *cluster.spec.allow}
+    steps = tuple(sorted(_steps(cluster, seen), key=lambda step: step.needs not in allowed))
+    primary = seen.primary
+    lacking = tuple(missing_objects(cluster, primary)) if primary is not None else ()
+    restarts = status.pending_restart
+    order = (f"{', '.join(restarts)}; {restart_order(cluster, seen)}",) if restarts else ()
+    return Plan(
+        steps=steps,
+        writes=tuple(_notes(before, status)),
+        verdicts=(*_ready(cluster, seen), _degraded([*degraded(cluster, seen, lacking, order)])),
+        status=status,
+        recheck_after=_SOON if steps else None,
+        blocked=next(iter(_problems(cluster, seen)), None),
+    )
+
+
+def _steps(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> Iterable[PostgresStep]:
+    """Yield all steps in an order that works: slots before their readers, roles before what they own."""
+    primary = seen.primary
+    if primary is not None:
+        yield from role_steps(cluster, seen, primary)
+        yield from slot_steps(cluster, primary)
+    yield from standby_steps(cluster, seen, primary)
+    if primary is not None:
+        yield from database_steps(cluster, primary)
+    yield from setting_steps(cluster, seen)
+
+
+def _problems(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> Iterable[Trouble]:
+    primary = seen.primary
+    if primary is not None:
+        yield from role_problems(cluster, seen, primary)
+        yield from slot_problems(cluster, primary)
+        yield from database_problems(cluster, primary)
+    yield from setting_problems(cluster, seen)
+
+
+def _status(
+    cluster: Resource[PostgresClusterSpec], before: PostgresClusterStatus, seen: SeenCluster
+) -> PostgresClusterStatus:
+    """Describe what answered; of a member that did not, what was known stays."""
+    members = {name: line for name, line in before.members.items() if seen.member(name) is None}
+    known = {each.name for each in seen.members}
+    primary = seen.primary
+    databases = (primary.deep.databases if primary is not None else None) or {}
+    migrations = {
+        name: found.last_migration
+        for name, found in databases.items()
+        if name in cluster.spec.databases and found.last_migration is not None
+    }
+    numbers = [each.system_identifier for each in seen.answering]
+    return PostgresClusterStatus(
+        system_identifier=before.system_identifier or next(iter(numbers), None),
+        primary=primary.name if primary is not None else None,
+        members={name: line for name, line in members.items() if name in known}
+        | {each.name: _line(each) for each in seen.answering},
+        slots={name: slot_line(slot) for name, slot in sorted(primary.slots.items())}
+        if primary is not None
+        else before.slots,
+        pending_restart=waiting(cluster, seen),
+        migrations=migrations if primary is not None else before.migrations,
+    )
+
+
+def _line(member: SeenMember) -> str:
+    where = f"{member.version}, timeline {member.timeline}"
+    if not member.is_standby:
+        return f"primary, {where}"
+    source = f" from {member.receiver.sender}" if member.receiver is not None else ", receives nothing"
+    return f"standby{source}, {where}{', replay paused' if member.is_paused else ''}"
+
+
+def _notes(before: PostgresClusterStatus, now: PostgresClusterStatus) -> Iterable[Note]:
+    if before.primary is not None and now.primary is not None and before.primary != now.primary:
+        yield Note("PrimaryChanged", f"{now.primary} takes writes now, {before.primary} did", warning=True)
+
+
+def _ready(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> Iterable[Verdict]:
+    """Say Ready only where "no steps left" is not the whole truth."""
+    wrong = [*not_ready(cluster, seen)]
+    if wrong:
+        yield Verdict(ConditionType.READY, Truth.FALSE, wrong[0][0], "; ".join(text for _, text in wrong))
+
+
+def _degraded(wrong: list[Trouble]) -> Verdict:
+    if not wrong:
+        return Verdict(ConditionType.DEGRADED, Truth.FALSE, "Whole", "")
+    return Verdict(ConditionType.DEGRADED, Truth.TRUE, wrong[0][0], "; ".join(text for _, text in wrong))
