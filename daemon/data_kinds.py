@@ -11,7 +11,7 @@ from daemon.engine.passes import AnyReconciler
 from daemon.ports import Clock, Random
 from daemon.secrets import SecretFiles, read_secret
 from daemon.settings import Settings
-from daemon.settings_data import RedisEndpoint
+from daemon.settings_data import RabbitEndpoint, RedisEndpoint
 from reconcilers.contract import Secret
 from reconcilers.gauges import Gauges
 from reconcilers.transports.hooks import HookRunner
@@ -40,7 +40,7 @@ def build_data_kinds(parts: DataParts) -> Mapping[str, AnyReconciler]:
     """Make all data kinds; one without an endpoint only says so."""
     kinds: Mapping[str, tuple[str, Callable[[DataParts], AnyReconciler] | None]] = {
         "PostgresCluster": ("postgres", None),
-        "RabbitMQ": ("rabbitmq", None),
+        "RabbitMQ": ("rabbitmq", build_rabbitmq),
         "RedisInstance": ("redis", build_redis),
         "Elasticsearch": ("elasticsearch", None),
     }
@@ -54,7 +54,7 @@ def build_data_kinds(parts: DataParts) -> Mapping[str, AnyReconciler]:
 
 def build_redis(parts: DataParts) -> AnyReconciler:
     """Make the kind of Redis servers."""
-    # Loaded only where an endpoint asks for it: 23 MB.
+    # Loaded only where an endpoint asks for it: 6 MB, 28 ms.
     from metrics.redis import RedisMetrics  # noqa: PLC0415 - as above
     from reconcilers.redis.client import RedisServers  # noqa: PLC0415 - as above
     from reconcilers.redis.reconciler import RedisReconciler  # noqa: PLC0415 - as above
@@ -77,4 +77,29 @@ def build_redis(parts: DataParts) -> AnyReconciler:
     }
     return RedisReconciler(
         RedisServers(wires), parts.secrets, RedisMetrics(parts.registry), parts.gauges, parts.clock.now
+    )
+
+
+def build_rabbitmq(parts: DataParts) -> AnyReconciler:
+    """Make the kind of RabbitMQ brokers."""
+    # Loaded only where an endpoint asks for it: 25 MB of aiohttp's client.
+    from metrics.rabbitmq import RabbitMetrics  # noqa: PLC0415 - as above
+    from reconcilers.rabbitmq.client import RabbitBrokers  # noqa: PLC0415 - as above
+    from reconcilers.rabbitmq.reconciler import RabbitReconciler  # noqa: PLC0415 - as above
+    from reconcilers.transports.rabbitmq import RabbitTransport  # noqa: PLC0415 - as above
+
+    wires = {
+        name: RabbitTransport(
+            name,
+            each.urls,
+            user=each.user,
+            read_password=functools.partial(read_secret, each.password_file),
+            ca_file=each.ca_file,
+        )
+        for name, each in parts.settings.endpoints.items()
+        if isinstance(each, RabbitEndpoint)
+    }
+    parts.closing.extend(wire.close for wire in wires.values())
+    return RabbitReconciler(
+        RabbitBrokers(wires), parts.secrets, RabbitMetrics(parts.registry), parts.gauges, parts.clock.now
     )

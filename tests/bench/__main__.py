@@ -26,6 +26,7 @@ from tests.bench import (
     lockstep,
     log,
     machine,
+    redis,
     rest,
     rollbacks,
     switches,
@@ -64,6 +65,7 @@ _GROUPS: Final[Mapping[str, tuple[Callable[[], Iterator[Figure]], float]]] = Map
     "rest": (rest.measure, 1.5),
     "log": (log.measure, 0.3),
     "alerts": (alerts.measure, 3),
+    "redis": (redis.measure, 0.6),
 })  # fmt: skip
 
 
