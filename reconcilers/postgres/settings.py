@@ -5,7 +5,6 @@ unit a number has without one stands in pg_settings. What is read how, and round
 parse_real and convert_to_base_unit of src/backend/utils/misc/guc.c; tests/contract asks a real server.
 """
 
-import math
 import re
 from typing import Final
 
@@ -23,6 +22,9 @@ _MICROSECONDS: Final = {
 _SIZES: Final = {"bytes": _BYTES, "time": _MICROSECONDS}
 _TRUE: Final = ("true", "yes", "on", "1")
 _FALSE: Final = ("false", "no", "off", "0")
+_WORDS: Final = frozenset({*_TRUE, *_FALSE})
+#: More than any setting can hold, far below where numbers end.
+_MOST: Final = 10**18
 _NUMBER: Final = re.compile(
     r"\s*([+-]?)(0[xX][0-9a-fA-F]+|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z]*)\s*"
 )
@@ -34,8 +36,10 @@ def same(setting: Setting, wanted: str, found: str) -> bool:
     """Whether *wanted*, as a person writes it, is what the server calls *found*."""
     if setting.vartype in {"integer", "real"}:
         one, two = amount(setting, wanted), amount(setting, found)
+        if one is None or two is None:
+            return False
         # pg_settings shows six digits of a real number.
-        return one is not None and two is not None and (one == two or f"{one:g}" == f"{two:g}")
+        return one == two or (setting.vartype == "real" and f"{one:g}" == f"{two:g}")
     if setting.vartype == "bool":
         truth = _truth(wanted)
         return truth is not None and truth == _truth(found)
@@ -97,15 +101,16 @@ def amount(setting: Setting, text: str) -> float | None:
 
 
 def _number(text: str, *, is_integer: bool) -> float | None:
-    """Read digits as C does; for integers a leading 0 is octal."""
-    try:
-        if text[:2] in {"0x", "0X"}:
-            return float(int(text, 16))
-        if is_integer and re.fullmatch(r"0[0-9]+", text):
-            return float(int(text, 8))
-        return number if math.isfinite(number := float(text)) else None
-    except (ValueError, OverflowError):
-        return None
+    """Read digits as C does; for integers a leading 0 is octal. What no setting can hold is None."""
+    if text[:2] in {"0x", "0X"}:
+        number = float(min(int(text, 16), _MOST))
+    elif is_integer and re.fullmatch(r"0[0-9]+", text):
+        if not re.fullmatch(r"[0-7]+", text):
+            return None
+        number = float(min(int(text, 8), _MOST))
+    else:
+        number = float(text)
+    return number if number < _MOST else None
 
 
 def _rounded(number: float, sort: str, size: int) -> float:
@@ -128,7 +133,7 @@ def _unit(text: str) -> tuple[str, int] | None:
 
 def _truth(text: str) -> bool | None:
     """Read a truth value as PostgreSQL does: any unambiguous beginning will do."""
-    said = text.strip().lower()
+    said = text.lower()
     if not said or said == "o":
         return None
     if any(word.startswith(said) for word in _TRUE):
@@ -138,9 +143,7 @@ def _truth(text: str) -> bool | None:
 
 def _choice(setting: Setting, text: str) -> str:
     """Return how the server spells a choice; where on and off are choices, true and false are, too."""
-    said = text.strip().lower()
-    if said in setting.choices:
-        return said
-    truth = _truth(said)
-    word = {True: "on", False: "off", None: said}[truth]
-    return word if word in setting.choices else said
+    said = text.lower()
+    spelt = {each.lower(): each for each in setting.choices}
+    truth = {True: "on", False: "off", None: said}[_truth(said) if said in _WORDS else None]
+    return spelt.get(said) or spelt.get(truth) or said
