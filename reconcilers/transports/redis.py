@@ -1,7 +1,7 @@
 """Redis over redis-py: one connection an exchange, so that passwords are those of now; one deadline each.
 
-redis-py cannot be imported in part (its package imports cluster, sentinel and all: 6 MB, 28 ms), so this module
-is loaded only where the settings have such an endpoint.
+redis-py cannot be imported in part (its package imports cluster, sentinel and all: 6 MB, 28 ms), so this
+module is loaded only where the settings have such an endpoint.
 """
 
 import asyncio
