@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
-from reconcilers.contract import TransientError
+from reconcilers.contract import PermanentError, TransientError
 from reconcilers.redis.model import Account, Cluster, Counts, Info, Memory, Persistence, Replica, Upstream
 
 Answer = str | int | None | Sequence["Answer"]
@@ -50,8 +50,10 @@ class _Fields:
 
 
 def read_info(text: str) -> Info:
-    """Read INFO's default sections."""
+    """Read INFO's default sections. PermanentError WrongServer for those of a Sentinel."""
     fields = _Fields("INFO", text)
+    if fields.text("redis_mode") == "sentinel":
+        raise PermanentError("a Sentinel answers there, not a Redis server", reason="WrongServer")
     rdb, aof = fields.text("rdb_last_bgsave_status"), fields.text("aof_last_bgrewrite_status")
     return Info(
         version=fields.text("redis_version"),

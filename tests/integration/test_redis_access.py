@@ -2,17 +2,18 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from crds.meta import ConditionType, Truth
+from lab.redis import LabRedis, RedisConfig
 from reconcilers.contract import NotSentError, PermanentError, Secret, TransientError
 from reconcilers.transports.redis import RedisTransport
 from tests.builders_haproxy import said, verdict
 from tests.builders_tls import Authority, make_authority
-from tests.real_haproxy import refusing_address
+from tests.real_haproxy import free_address, refusing_address
 from tests.real_redis import KEY, PASSWORD, Site, a_redis, a_site, ask, drive, settings, transport
 
 GUIDE = Path(__file__).parents[2] / "docs/how-to/put-redis-under-it.md"
@@ -110,6 +111,24 @@ async def test_a_server_without_a_password_takes_us_and_gets_one(site: Site) -> 
     error = await permanent(lambda: transport(server, "another").ask(("PING",)))
     assert error.reason == "WrongPassword"
     assert (await transport(server).ask(("PING",)))[0] == "PONG"
+
+
+async def test_a_sentinel_is_told_from_a_server(site: Site) -> None:
+    sentinel = Sentinel(site.folder / "sentinel", RedisConfig(free_address()))
+    site.servers.append(sentinel)
+    sentinel.start()
+    driven = drive(a_redis(), redis=transport(sentinel, None))
+    error = await permanent(lambda: driven.desk.look(KEY))
+
+    assert error.reason == "WrongServer"
+
+
+class Sentinel(LabRedis):
+    """The same program, as a Sentinel that watches nobody."""
+
+    @property
+    def argv(self) -> Sequence[str]:
+        return *super().argv, "--sentinel"
 
 
 async def test_where_nobody_listens_nothing_was_sent() -> None:
