@@ -9,6 +9,7 @@ from crds.container import ContainerSpec, ContainerStatus
 from crds.elasticsearch import ElasticsearchSpec, ElasticsearchStatus
 from crds.meta import Model, Spec
 from crds.postgres import PostgresClusterSpec, PostgresClusterStatus
+from crds.rabbitmq import RabbitMQSpec, RabbitMQStatus
 from crds.redis import RedisInstanceSpec, RedisInstanceStatus
 from crds.release import ReleaseMemo, ReleaseSpec, ReleaseStatus
 from crds.service import ServiceSpec, ServiceStatus
@@ -20,6 +21,7 @@ FILE_KINDS: Final[Mapping[str, type[Spec]]] = MappingProxyType(
         "Elasticsearch": ElasticsearchSpec,
         "LoadBalancer": LoadBalancerSpec,
         "PostgresCluster": PostgresClusterSpec,
+        "RabbitMQ": RabbitMQSpec,
         "RedisInstance": RedisInstanceSpec,
         "Release": ReleaseSpec,
         "Service": ServiceSpec,
@@ -35,6 +37,7 @@ STATUSES: Final[Mapping[str, type[Model]]] = MappingProxyType(
         "Elasticsearch": ElasticsearchStatus,
         "LoadBalancer": LoadBalancerStatus,
         "PostgresCluster": PostgresClusterStatus,
+        "RabbitMQ": RabbitMQStatus,
         "RedisInstance": RedisInstanceStatus,
         "Release": ReleaseStatus,
         "Service": ServiceStatus,

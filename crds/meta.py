@@ -104,6 +104,16 @@ class Verb(enum.Enum):
     """Let what is written to an alias go into another index from now on."""
     CHANGE_OWNER = "change-owner"
     """Give a database to another role: its old owner loses what nobody granted it."""
+    DELETE_QUEUE = "delete-queue"
+    """Delete a RabbitMQ queue that must be absent, once it is empty and unused."""
+    DELETE_EXCHANGE = "delete-exchange"
+    """Delete a RabbitMQ exchange that must be absent, once nothing is bound to it."""
+    DELETE_USER = "delete-user"
+    """Delete a RabbitMQ user that must be absent: its connections end."""
+    UNBIND = "unbind"
+    """Delete a RabbitMQ binding that must be absent: such messages do not come there any more."""
+    LOSSY_POLICY = "lossy-policy"
+    """Change a RabbitMQ policy so that queues which hold messages may lose some of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Writes docs/reference from the models, so that it says what the program checks. `--check` only compares."""
 
 import argparse
+import re
 import sys
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,6 +30,7 @@ EXAMPLES: Final = {
     "Elasticsearch": "examples/psa-platform/data-services/psa-elasticsearch.yaml",
     "LoadBalancer": "examples/psa-platform/balancer.yaml",
     "PostgresCluster": "examples/psa-platform/data-services/psa-db.yaml",
+    "RabbitMQ": "examples/psa-platform/data-services/psa-rabbitmq.yaml",
     "RedisInstance": "examples/psa-platform/data-services/psa-redis.yaml",
     "Release": "examples/psa-platform/release.yaml",
     "Service": "examples/psa-platform/services/psa-api-gateway.yaml",
@@ -83,6 +85,11 @@ VERBS: Final[Mapping[Verb, str]] = {
     Verb.REPLICAS_ZERO: "Take away the last copy of an index of Elasticsearch.",
     Verb.SWAP_WRITE_INDEX: "Let what is written to an alias go into another index from now on.",
     Verb.CHANGE_OWNER: "Give a database to another role.",
+    Verb.DELETE_QUEUE: "Delete a RabbitMQ queue that must be absent, once it is empty and unused.",
+    Verb.DELETE_EXCHANGE: "Delete a RabbitMQ exchange that must be absent, once nothing is bound to it.",
+    Verb.DELETE_USER: "Delete a RabbitMQ user that must be absent: its connections end.",
+    Verb.UNBIND: "Delete a RabbitMQ binding that must be absent: such messages do not come there any more.",
+    Verb.LOSSY_POLICY: "Change a RabbitMQ policy so that queues which hold messages may lose some.",
 }
 
 
@@ -281,7 +288,7 @@ def settings_page() -> str:
 
 
 def slug(kind: str) -> str:
-    return "".join(f"-{each.lower()}" if each.isupper() else each for each in kind).lstrip("-")
+    return re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "-", kind).lower()
 
 
 def pages() -> dict[str, str]:

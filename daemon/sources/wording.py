@@ -62,6 +62,11 @@ PATTERNS: Final[Mapping[str, str]] = MappingProxyType({
     r"^[a-z][A-Za-z0-9_*-]*(\.[A-Za-z0-9_*-]+)+$": "a setting's full name, such as action.auto_create_index",
     r"^[A-Za-z0-9_.-]{1,63}$": "letters, digits and _ . -, 63 at most",
     r"^\d{1,9}(ms|s|m|h|d)$": "an age with its unit: ms, s, m, h or d, such as 30d",
+    r"^[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,126}$": "letters, digits and _ . : @ -, 127 at most",
+    r"^(/|/?[A-Za-z0-9][A-Za-z0-9_.:-]{0,62})$": "a virtual host: / alone, or letters, digits and _ . : -",
+    r"^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,62}$": "a user of the broker: letters, digits and _ . @ -, 63 at most",
+    r"^[A-Za-z0-9_.*#:@/-]{0,255}$": "a routing key such as ticket.*: letters, digits and _ . * # : @ / -",
+    r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$": "an argument such as x-max-length: letters, digits, _ . -, 63 at most",
     r"^/[\x21-\x7e]*$": "a path that begins with /, such as /health, without spaces",
 })  # fmt: skip
 

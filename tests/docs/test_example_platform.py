@@ -54,6 +54,7 @@ DATA_SERVICES = {
         Key("Container", "psa-db-master"),
         Key("Container", "psa-db-replica-1"),
     },
+    Key("RabbitMQ", "psa-rabbitmq"): {Key("Container", "psa-rabbitmq")},
     Key("RedisInstance", "psa-redis"): {Key("Container", "psa-redis")},
 }
 #: Addresses that the design gives: its firewall rules and its replication name them.

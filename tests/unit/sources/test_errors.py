@@ -175,7 +175,7 @@ web.yaml:2:7: error: kind: there is no kind "Contaner" in this version
     |       ^^^^^^^^
     = did you mean "Container"?
     = allowed: Container, Elasticsearch, LoadBalancer, PostgresCluster,
-      RedisInstance, Release, Service
+      RabbitMQ, RedisInstance, Release, Service
 """,
     ),
     "internal kind": (
@@ -185,8 +185,8 @@ web.yaml:2:7: error: kind: a TrafficSplit cannot be declared in a file
   2 | kind: TrafficSplit
     |       ^^^^^^^^^^^^
     = it is made by the object that owns it; files declare: Container,
-      Elasticsearch, LoadBalancer, PostgresCluster, RedisInstance, Release,
-      Service
+      Elasticsearch, LoadBalancer, PostgresCluster, RabbitMQ, RedisInstance,
+      Release, Service
 """,
     ),
     "other program's file": (
@@ -204,7 +204,7 @@ web.yaml:2:7: error: kind: there is no kind "ConfigMap" in this version
   2 | kind: ConfigMap
     |       ^^^^^^^^^
     = allowed: Container, Elasticsearch, LoadBalancer, PostgresCluster,
-      RedisInstance, Release, Service
+      RabbitMQ, RedisInstance, Release, Service
 web.yaml:3:21: error: metadata: there is no field "namespace"
   3 | metadata: {name: x, namespace: y}
     |                     ^^^^^^^^^
