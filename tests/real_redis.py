@@ -105,6 +105,8 @@ class Driven:
     secrets: NamedSecrets
     sent: list[Command]
     """Every command that went out, in order."""
+    gauges: Gauges
+    registry: CollectorRegistry
 
     @property
     def changes(self) -> list[Command]:
@@ -147,9 +149,9 @@ def drive(*objects: AnyResource, secrets: Mapping[str, str] | None = None, **wir
     sent: list[Command] = []
     known = NamedSecrets(**{"redis_password": PASSWORD, **(secrets or {})})
     servers = RedisServers({name: Recorded(wire, sent) for name, wire in wires.items()})
-    metrics = RedisMetrics(CollectorRegistry())
-    reconciler = RedisReconciler(servers, known, metrics, Gauges(), lambda: START)
+    gauges, registry = Gauges(), CollectorRegistry()
+    reconciler = RedisReconciler(servers, known, RedisMetrics(registry), gauges, lambda: START)
     desk = Desk({"RedisInstance": reconciler})
     for each in objects:
         desk.put(each)
-    return Driven(desk, known, sent)
+    return Driven(desk, known, sent, gauges, registry)

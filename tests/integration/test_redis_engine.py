@@ -48,7 +48,8 @@ async def test_a_restart_without_what_was_rewritten_is_put_right_within_the_poll
             return str(await ask(server, CONFIG, "GET", "maxmemory"))
 
         await until(limit, lambda text: str(4 * 1024**3) in text)
-        assert asyncio.get_running_loop().time() - began <= 1.2
+        # The interval has 10 % of chance in it; the rest is for a busy machine.
+        assert asyncio.get_running_loop().time() - began <= 2
         await daemon.wait_ready(KEY)
         assert "RedisRestarted" in [event.reason for event in daemon.store.events(KEY)]
 
