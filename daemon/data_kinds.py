@@ -11,7 +11,7 @@ from daemon.engine.passes import AnyReconciler
 from daemon.ports import Clock, Random
 from daemon.secrets import SecretFiles, read_secret
 from daemon.settings import Settings
-from daemon.settings_data import RabbitEndpoint, RedisEndpoint
+from daemon.settings_data import PostgresEndpoint, RabbitEndpoint, RedisEndpoint
 from reconcilers.contract import Secret
 from reconcilers.gauges import Gauges
 from reconcilers.transports.hooks import HookRunner

@@ -1,4 +1,4 @@
-"""What is asked of a member to see it, and what the answers mean. All of it only reads."""
+"""What a PostgreSQL member is asked to see it, and what the answers mean. All of it only reads."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -35,7 +35,6 @@ SELECT s.is_standby,
   CASE WHEN s.is_standby THEN pg_is_wal_replay_paused() ELSE false END AS is_paused,
   r.status AS receiver_status, r.slot_name AS receiver_slot,
   r.sender_host || ':' || r.sender_port AS receiver_sender,
-  current_setting('archive_mode') <> 'off' AS archives,
   a.archived_count, a.failed_count,
   CASE WHEN a.last_failed_time > coalesce(a.last_archived_time, '-infinity') THEN a.last_failed_wal END
     AS failing_wal,
@@ -66,7 +65,8 @@ FROM pg_replication_slots ORDER BY slot_name
 """
 #: ``reset_val`` is what new sessions have: our own one has time limits of its own.
 SETTINGS: Final = """
-SELECT name, reset_val AS value, unit, vartype, context, enumvals AS choices, pending_restart
+SELECT name, reset_val AS value, unit, vartype, context, enumvals AS choices, pending_restart,
+  min_val AS lowest, max_val AS highest
 FROM pg_settings WHERE name = ANY($1)
 """
 FILE_SETTINGS: Final = """
@@ -201,16 +201,19 @@ def _slot(row: Row) -> SeenSlot:
     )
 
 
-def _archiver(row: Row) -> Archiver | None:
-    if not row["archives"]:
-        return None
+def _archiver(row: Row) -> Archiver:
     return Archiver(count(row, "archived_count"), count(row, "failed_count"), text(row, "failing_wal"))
 
 
 def _counts(row: Row) -> Counts:
-    numbers = [count(row, each) for each in ("commits", "rollbacks", "deadlocks", "conflicts")]
-    # Without a reset since, they grow from the server's start.
-    return Counts(*numbers, since=word(row, "since") or word(row, "started_at"))
+    return Counts(
+        commits=count(row, "commits"),
+        rollbacks=count(row, "rollbacks"),
+        deadlocks=count(row, "deadlocks"),
+        conflicts=count(row, "conflicts"),
+        # They are lost in a crash, which is a start, and by a reset.
+        since=f"{word(row, 'started_at')} {word(row, 'since')}",
+    )
 
 
 def read_settings(rows: Iterable[Row], files: Iterable[Row]) -> Mapping[str, Setting]:
@@ -230,6 +233,8 @@ def _setting(row: Row, written: Row | None) -> Setting:
         file_value=None if written is None else text(written, "value"),
         # Said of every setting that waits for a restart, too: that is no error.
         file_error=None if written is None or row["pending_restart"] else text(written, "error"),
+        lowest=text(row, "lowest"),
+        highest=text(row, "highest"),
     )
 
 
@@ -240,9 +245,12 @@ def read_roles(rows: Iterable[Row]) -> Mapping[str, SeenRole]:
 
 def _role(row: Row) -> SeenRole:
     verifier = text(row, "verifier")
-    flags = [bool(row[each]) for each in ("login", "superuser", "createdb", "replication", "inherit")]
     return SeenRole(
-        *flags,
+        login=bool(row["login"]),
+        superuser=bool(row["superuser"]),
+        createdb=bool(row["createdb"]),
+        replication=bool(row["replication"]),
+        inherit=bool(row["inherit"]),
         connection_limit=count(row, "connection_limit"),
         member_of=frozenset(words(row, "groups")),
         verifier=None if verifier is None else Secret(verifier),

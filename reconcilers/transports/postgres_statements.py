@@ -1,4 +1,4 @@
-"""Statements that change something, with every name quoted and every value a literal: pure."""
+"""Statements that change something in PostgreSQL, with every name quoted and every value a literal: pure."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -59,6 +59,11 @@ def put_role(action: PutRole) -> Sequence[str]:
     verb = "CREATE" if action.is_new else "ALTER"
     role = [f"{verb} ROLE {name} {' '.join(words)}".rstrip()] if action.is_new or words else []
     return (*role, *(f"GRANT {quoted(group)} TO {name}" for group in action.groups))
+
+
+def together(commands: Sequence[str]) -> str:
+    """Return commands that are all done or none, sent as one."""
+    return "; ".join(commands)
 
 
 def _checked(options: Sequence[str]) -> Sequence[str]:

@@ -1,0 +1,112 @@
+"""Looks at the members of a PostgreSQL cluster: each time at what moves, now and then at what it is."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from crds.postgres import PostgresClusterSpec
+from reconcilers.contract import PermanentError, Resource, Secret, Secrets, TransientError
+from reconcilers.postgres.client import PostgresClient
+from reconcilers.postgres.model import Deep, LostMember, SeenCluster, SeenMember, Target
+
+#: How old a deep look may be.
+DEEP_FOR: Final = timedelta(seconds=60)
+#: Always looked at: what a standby must have as much of as the primary, and whether WAL is archived.
+_ALWAYS: Final = (
+    "archive_mode",
+    "max_connections",
+    "max_locks_per_transaction",
+    "max_prepared_transactions",
+    "max_wal_senders",
+    "max_worker_processes",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A deep look: of which run and role of the server, and for which spec."""
+
+    deep: Deep
+    at: datetime
+    started_at: str
+    is_standby: bool
+    uid: str
+    generation: int
+
+    def holds(self, cluster: Resource[PostgresClusterSpec], member: SeenMember, now: datetime) -> bool:
+        """Whether there is no reason yet to look again."""
+        is_same = (self.uid, self.generation) == (cluster.uid, cluster.generation)
+        is_same_run = (self.started_at, self.is_standby) == (member.started_at, member.is_standby)
+        return is_same and is_same_run and timedelta(0) <= now - self.at < DEEP_FOR
+
+
+Memory = dict[Target, Remembered]
+
+
+async def observe_postgres(
+    client: PostgresClient,
+    secrets: Secrets,
+    cluster: Resource[PostgresClusterSpec],
+    memory: Memory,
+    now: datetime,
+) -> SeenCluster:
+    """Ask all members at the same time; one that does not answer is lost, and no reason to fail.
+
+    *memory* has the deep looks, and is given those that are made. PermanentError UnknownEndpoint.
+    """
+    names = client.members(cluster.spec.endpoint)
+    async with asyncio.TaskGroup() as group:
+        looks = [group.create_task(_member(client, cluster, name, memory, now)) for name in names]
+    known, missing = _passwords(secrets, cluster.spec)
+    return SeenCluster(tuple(each.result() for each in looks), known, missing)
+
+
+async def _member(
+    client: PostgresClient,
+    cluster: Resource[PostgresClusterSpec],
+    name: str,
+    memory: Memory,
+    now: datetime,
+) -> SeenMember | LostMember:
+    target = Target(cluster.spec.endpoint, name)
+    try:
+        seen = await client.look(target)
+        last = memory.get(target)
+        if last is None or not last.holds(cluster, seen, now):
+            deep = await _deep(client, cluster.spec, target, seen)
+            last = Remembered(deep, now, seen.started_at, seen.is_standby, cluster.uid, cluster.generation)
+            memory[target] = last
+    except (TransientError, PermanentError) as exc:
+        memory.pop(target, None)
+        return LostMember(name, str(exc))
+    return replace(seen, deep=last.deep)
+
+
+async def _deep(client: PostgresClient, spec: PostgresClusterSpec, target: Target, seen: SeenMember) -> Deep:
+    return await client.look_deep(
+        target,
+        settings=tuple(dict.fromkeys((*spec.settings, *_ALWAYS))),
+        roles=tuple(spec.roles),
+        databases=spec.databases,
+        is_standby=seen.is_standby,
+    )
+
+
+def _passwords(secrets: Secrets, spec: PostgresClusterSpec) -> tuple[Mapping[str, Secret], Mapping[str, str]]:
+    """Read the secrets that the spec names; why one cannot be had is a fact, too."""
+    known: dict[str, Secret] = {}
+    missing: dict[str, str] = {}
+    for name in _asked(spec):
+        try:
+            known[name] = secrets.read(name)
+        except PermanentError as exc:
+            missing[name] = str(exc)
+    return known, missing
+
+
+def _asked(spec: PostgresClusterSpec) -> Iterable[str]:
+    names = {each.password for each in spec.roles.values()}
+    names |= {each.password for each in spec.replication.standbys.values()}
+    return sorted(each for each in names if each is not None)

@@ -1,0 +1,85 @@
+"""The kind PostgresCluster: observe, plan and apply put together."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from crds.postgres import PostgresClusterSpec
+from metrics.postgres import PostgresMetrics
+from reconcilers.contract import DONE, Outcome, PermanentError, Plan, Resource, Secrets, Step, View
+from reconcilers.gauges import Gauge, Gauges
+from reconcilers.postgres.apply import apply_action
+from reconcilers.postgres.client import PostgresClient
+from reconcilers.postgres.figures import figures, reading
+from reconcilers.postgres.model import PostgresAction, SeenCluster
+from reconcilers.postgres.observe import Memory, observe_postgres
+from reconcilers.postgres.plan import plan_postgres
+
+_TIDY_EVERY: Final = timedelta(minutes=1)
+
+
+class PostgresReconciler:
+    """A PostgreSQL cluster: settings, roles, databases, slots, and standbys that stream."""
+
+    kind = "PostgresCluster"
+    poll_interval = timedelta(seconds=2)
+    pass_deadline = timedelta(seconds=30)
+
+    def __init__(
+        self,
+        client: PostgresClient,
+        secrets: Secrets,
+        metrics: PostgresMetrics,
+        gauges: Gauges,
+        now: Callable[[], datetime],
+    ) -> None:
+        """Take *now*, the wall time that figures are told with."""
+        self._client = client
+        self._secrets = secrets
+        self._metrics = metrics
+        self._gauges = gauges
+        self._now = now
+        self._memory: Memory = {}
+        self._tidied_at: datetime | None = None
+
+    def endpoint(self, resource: Resource[PostgresClusterSpec]) -> str | None:
+        return resource.spec.endpoint
+
+    async def observe(self, resource: Resource[PostgresClusterSpec], view: View) -> SeenCluster:
+        now = self._now()
+        self._tidy(view, now)
+        try:
+            seen = await observe_postgres(self._client, self._secrets, resource, self._memory, now)
+        except PermanentError:
+            self._gauges.forget(resource.key)
+            raise
+        self._tell(resource, seen, now)
+        self._metrics.looked(resource.key.name, reading(resource.spec, seen))
+        return seen
+
+    def plan(
+        self, resource: Resource[PostgresClusterSpec], seen: SeenCluster, now: datetime
+    ) -> Plan[PostgresAction]:
+        return plan_postgres(resource, seen, now)
+
+    async def apply(self, step: Step[PostgresAction]) -> Outcome:
+        # Whatever becomes of it: the next look must see what is so now, on standbys, too.
+        for target in [each for each in self._memory if each.endpoint == step.action.target.endpoint]:
+            del self._memory[target]
+        await apply_action(self._client, step.action)
+        return DONE
+
+    def _tell(self, resource: Resource[PostgresClusterSpec], seen: SeenCluster, now: datetime) -> None:
+        """Keep the figures of this look for the gates of releases; without a primary there are none."""
+        told = figures(seen)
+        if told is None:
+            self._gauges.forget(resource.key)
+            return
+        values, epoch = told
+        self._gauges.tell(resource.key, Gauge(now, values, epoch))
+
+    def _tidy(self, view: View, now: datetime) -> None:
+        """Drop the series of objects that are gone; now and then, because it reads the whole store."""
+        if self._tidied_at is None or now - self._tidied_at >= _TIDY_EVERY:
+            self._tidied_at = now
+            self._metrics.keep_only({each.key.name for each in view.list(self.kind)})
