@@ -156,7 +156,7 @@ async def _reply(connection: Connection) -> Reply:
 
 def _refused(text: str) -> Refused:
     # The server repeats what it was told: the secret name of CONFIG, and a password behind it.
-    if text.startswith("unknown command"):
+    if text.startswith(("unknown command", "unknown subcommand")):
         return Refused("ERR", "unknown command")
     # redis-py takes away ERR, and no other code.
     code, _, rest = text.partition(" ")
