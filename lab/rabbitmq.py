@@ -45,8 +45,8 @@ class RabbitConfig:
     password: str
     has_management: bool = True
     """Whether the management plugin is enabled."""
-    more: tuple[str, ...] = ()
-    """Further lines of rabbitmq.conf."""
+    more: tuple[tuple[str, str], ...] = ()
+    """Further lines of rabbitmq.conf, by name; they take the place of the usual ones."""
 
 
 def is_installed() -> bool:
@@ -202,18 +202,24 @@ def _answers(address: str) -> bool:
 def _render(config: RabbitConfig) -> str:
     """Return the file that RabbitMQ begins with: what must not wait for the daemon, and no more."""
     host, _, port = config.management.rpartition(":")
-    lines = [
-        "# Written by the lab.",
-        f"listeners.tcp.1 = {config.amqp}",
-        "log.console = true",
-        "log.file = false",
-        "disk_free_limit.absolute = 50MB",
-        "vm_memory_high_watermark.absolute = 1GB",
-        f"default_user = {config.user}",
-        f"default_pass = {config.password}",
-        "default_user_tags.administrator = true",
-    ]
+    usual = {
+        "listeners.tcp.1": config.amqp,
+        "log.console": "true",
+        "log.file": "false",
+        "disk_free_limit.absolute": "50MB",
+        "vm_memory_high_watermark.absolute": "1GB",
+        "default_user": config.user,
+        "default_pass": config.password,
+        "default_user_tags.administrator": "true",
+    }
     if config.has_management:
-        lines += [f"management.tcp.ip = {host}", f"management.tcp.port = {port}"]
-        lines += ["collect_statistics_interval = 1000"]
-    return "\n".join([*lines, *config.more]) + "\n"
+        # Statistics each second: without this they are five seconds old.
+        usual |= {
+            "management.tcp.ip": host,
+            "management.tcp.port": port,
+            "collect_statistics_interval": "1000",
+        }
+    lines = {**usual, **dict(config.more)}
+    return (
+        "\n".join(["# Written by the lab.", *(f"{name} = {value}" for name, value in lines.items())]) + "\n"
+    )

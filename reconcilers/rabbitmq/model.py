@@ -106,9 +106,9 @@ class Link:
     """Each value as JSON, so that 1, 1.0 and true stay apart."""
 
     def __str__(self) -> str:
-        key = f" {self.routing_key}" if self.routing_key else ""
+        key = f" → {self.routing_key}" if self.routing_key else ""
         more = " with arguments" if self.arguments else ""
-        return f"{self.source} →{key}{more} → {self.kind} {self.destination}"
+        return f"{self.source}{key}{more} → {self.kind} {self.destination}"
 
 
 @dataclass(frozen=True, slots=True)
