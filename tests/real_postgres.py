@@ -1,16 +1,34 @@
 """Private PostgreSQL servers: initdb is run once a session, each site copies what it made."""
 
+import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from prometheus_client import CollectorRegistry
+
+from crds.meta import Key
+from crds.postgres import PostgresClusterSpec
 from lab.pgbouncer import LabPgbouncer, PgbouncerConfig
-from lab.postgres import LabPostgres, PostgresConfig
+from lab.postgres import SUPERUSER, LabPostgres, PostgresConfig
+from metrics.postgres import PostgresMetrics
+from reconcilers.contract import AnyResource, PermanentError, Plan, Secret
+from reconcilers.gauges import Gauges
+from reconcilers.postgres.observe import DEEP_FOR
+from reconcilers.postgres.reconciler import PostgresReconciler
+from reconcilers.transports.postgres import PostgresServers
+from reconcilers.transports.postgres_session import Door
+from tests.builders import START, a_resource
+from tests.builders_haproxy import Desk, said
 from tests.real_haproxy import free_address
+
+KEY: Final = Key("PostgresCluster", "psa-db")
 
 PASSWORD: Final = "the superuser's"
 REPLICATION_PASSWORD: Final = "the replicator's"
@@ -93,3 +111,90 @@ def _folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="psa-postgres-", dir="/tmp"))
     folder.chmod(0o755)
     return folder
+
+
+def a_cluster(name: str = "psa-db", /, **spec: object) -> AnyResource:
+    """Return an object; keywords are the fields of a file, in camelCase."""
+    model = PostgresClusterSpec.model_validate({"endpoint": "psa-db", **spec})
+    return a_resource(model, name, "PostgresCluster")
+
+
+class NamedSecrets:
+    """Secrets as the settings' files would give them; a test may change one at any time."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.values = dict(values)
+
+    def read(self, name: str) -> Secret:
+        if name not in self.values:
+            raise PermanentError(f"the settings have no secret {name}", reason="SecretUnavailable")
+        return Secret(self.values[name])
+
+
+class Wall:
+    """The wall time of a test, which a test may move."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@dataclass
+class Driven:
+    """A desk that drives one object on real servers, with what it was given."""
+
+    desk: Desk
+    secrets: NamedSecrets
+    wall: Wall
+    servers: PostgresServers
+    gauges: Gauges
+    registry: CollectorRegistry
+
+    async def quiet(self, key: Key = KEY) -> Plan[Any]:
+        """Make passes until nothing is left to do."""
+        return await self.desk.until_quiet(key)
+
+    async def look(self) -> Plan[Any]:
+        """Make one look that forgets what was looked at deeply before, as after a minute."""
+        self.wall.now += DEEP_FOR
+        return await self.desk.look(KEY)
+
+    async def sentences(self) -> list[str]:
+        """Return what a fresh look would do."""
+        return said(await self.look())
+
+    async def until(self, holds: Callable[[], bool], seconds: float = 10.0) -> None:
+        """Make passes until something holds."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, "it does not come about"
+            await self.desk.one_pass(KEY)
+            await asyncio.sleep(0.02)
+
+
+SECRETS: Final = {"replicator": REPLICATION_PASSWORD, "psa-app": "the app's, with ' and \\\\"}
+
+
+@contextlib.asynccontextmanager
+async def driving(
+    resource: AnyResource,
+    members: Mapping[str, LabPostgres],
+    *,
+    user: str = SUPERUSER,
+    password: str = PASSWORD,
+    **door: Any,
+) -> AsyncIterator[Driven]:
+    """Put an object on a desk, whose endpoint has *members*, and close all sessions in the end."""
+    secrets, wall, gauges, registry = NamedSecrets(SECRETS), Wall(), Gauges(), CollectorRegistry()
+    way = Door(user, "postgres", lambda: Secret(password), **door)
+    addresses = {name: each.config.address for name, each in members.items()}
+    servers = PostgresServers({"psa-db": (way, addresses)})
+    metrics = PostgresMetrics(registry)
+    desk = Desk({"PostgresCluster": PostgresReconciler(servers, secrets, metrics, gauges, wall)})
+    desk.put(resource)
+    try:
+        yield Driven(desk, secrets, wall, servers, gauges, registry)
+    finally:
+        await servers.close()

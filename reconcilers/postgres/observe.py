@@ -8,6 +8,7 @@ from typing import Final
 
 from crds.postgres import PostgresClusterSpec
 from reconcilers.contract import PermanentError, Resource, Secret, Secrets, TransientError
+from reconcilers.postgres.accounts import named_roles
 from reconcilers.postgres.client import PostgresClient
 from reconcilers.postgres.model import Deep, LostMember, SeenCluster, SeenMember, Target
 
@@ -21,6 +22,7 @@ _ALWAYS: Final = (
     "max_prepared_transactions",
     "max_wal_senders",
     "max_worker_processes",
+    "wal_level",
 )
 
 
@@ -54,33 +56,53 @@ async def observe_postgres(
 ) -> SeenCluster:
     """Ask all members at the same time; one that does not answer is lost, and no reason to fail.
 
-    *memory* has the deep looks, and is given those that are made. PermanentError UnknownEndpoint.
+    *memory* has the deep looks, and is given those that are made: all of them for as long as a standby does
+    not stream, because the cause may be among what changes rarely. PermanentError UnknownEndpoint.
     """
     names = client.members(cluster.spec.endpoint)
     async with asyncio.TaskGroup() as group:
-        looks = [group.create_task(_member(client, cluster, name, memory, now)) for name in names]
+        looks = [group.create_task(_look(client, Target(cluster.spec.endpoint, name))) for name in names]
+    cheap = [each.result() for each in looks]
+    if not all(_streams(each) for each in cheap):
+        for name in names:
+            memory.pop(Target(cluster.spec.endpoint, name), None)
+    async with asyncio.TaskGroup() as group:
+        whole = [group.create_task(_member(client, cluster, each, memory, now)) for each in cheap]
     known, missing = _passwords(secrets, cluster.spec)
-    return SeenCluster(tuple(each.result() for each in looks), known, missing)
+    return SeenCluster(tuple(each.result() for each in whole), known, missing)
+
+
+async def _look(client: PostgresClient, target: Target) -> SeenMember | LostMember:
+    try:
+        return await client.look(target)
+    except (TransientError, PermanentError) as exc:
+        return LostMember(target.member, str(exc))
+
+
+def _streams(seen: SeenMember | LostMember) -> bool:
+    if isinstance(seen, LostMember) or not seen.is_standby:
+        return True
+    return seen.receiver is not None and seen.receiver.status == "streaming"
 
 
 async def _member(
     client: PostgresClient,
     cluster: Resource[PostgresClusterSpec],
-    name: str,
+    seen: SeenMember | LostMember,
     memory: Memory,
     now: datetime,
 ) -> SeenMember | LostMember:
-    target = Target(cluster.spec.endpoint, name)
-    try:
-        seen = await client.look(target)
-        last = memory.get(target)
-        if last is None or not last.holds(cluster, seen, now):
+    if isinstance(seen, LostMember):
+        return seen
+    target = Target(cluster.spec.endpoint, seen.name)
+    last = memory.get(target)
+    if last is None or not last.holds(cluster, seen, now):
+        try:
             deep = await _deep(client, cluster.spec, target, seen)
-            last = Remembered(deep, now, seen.started_at, seen.is_standby, cluster.uid, cluster.generation)
-            memory[target] = last
-    except (TransientError, PermanentError) as exc:
-        memory.pop(target, None)
-        return LostMember(name, str(exc))
+        except (TransientError, PermanentError) as exc:
+            return LostMember(seen.name, str(exc))
+        last = Remembered(deep, now, seen.started_at, seen.is_standby, cluster.uid, cluster.generation)
+        memory[target] = last
     return replace(seen, deep=last.deep)
 
 
@@ -88,7 +110,7 @@ async def _deep(client: PostgresClient, spec: PostgresClusterSpec, target: Targe
     return await client.look_deep(
         target,
         settings=tuple(dict.fromkeys((*spec.settings, *_ALWAYS))),
-        roles=tuple(spec.roles),
+        roles=sorted(named_roles(spec)),
         databases=spec.databases,
         is_standby=seen.is_standby,
     )
