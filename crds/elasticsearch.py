@@ -76,6 +76,7 @@ IndexName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,19
 IndexPattern = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._*-]{0,199}$")]
 DefinitionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,199}$")]
 ClusterSettingName = Annotated[str, StringConstraints(pattern=r"^[a-z][A-Za-z0-9_*-]*(\.[A-Za-z0-9_*-]+)+$")]
+ClusterSettingValue = bool | int | float | str | tuple[str, ...]
 ClusterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,63}$")]
 
 
@@ -188,9 +189,7 @@ class ElasticsearchSpec(Spec):
     """Lowest version that is accepted."""
     health: ClusterHealth = ClusterHealth.GREEN
     """Worst state that is accepted; yellow where replicas have no second node."""
-    cluster_settings: dict[ClusterSettingName, bool | int | float | str | tuple[str, ...]] = Field(
-        default_factory=dict
-    )
+    cluster_settings: dict[ClusterSettingName, ClusterSettingValue] = Field(default_factory=dict)
     """Persistent settings of the cluster by their names, such as action.auto_create_index."""
     lifecycle_policies: dict[DefinitionName, LifecyclePolicy] = Field(default_factory=dict)
     """ILM policies by their names."""

@@ -14,7 +14,14 @@ ActionT = TypeVar("ActionT")
 
 
 class TransientError(Exception):
-    """The outside did not do it this time: retried with back-off. An outcome may be unknown."""
+    """The outside did not do it this time: retried with back-off. An outcome may be unknown.
+
+    ``retry_after_s`` is what the outside asked for, if it did: it is not tried again before.
+    """
+
+    def __init__(self, *args: object, retry_after_s: float | None = None) -> None:
+        super().__init__(*args)
+        self.retry_after_s = retry_after_s
 
 
 class NotSentError(TransientError):

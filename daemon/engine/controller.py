@@ -343,6 +343,8 @@ class Controller:
         permanent = isinstance(error, PermanentError)
         memory.failures += 1
         pause = patience.cap_s if permanent else patience.pause(memory.failures, self._random.fraction())
+        if isinstance(error, TransientError) and error.retry_after_s is not None:
+            pause = max(pause, error.retry_after_s)
         priority = taken.priority if taken.priority.is_reserved else Priority.RETRY
         self._work.add(taken.key, priority, self._clock.monotonic() + pause)
         if str(error) != memory.said:

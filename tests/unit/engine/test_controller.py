@@ -242,6 +242,16 @@ async def test_failures_back_off_and_a_new_spec_is_tried_at_once() -> None:
         assert house.knobs.turns[-1][0] - edited_at < 0.1
 
 
+async def test_what_asks_to_be_left_alone_for_a_while_is_left_alone() -> None:
+    async with a_house() as house:
+        house.knobs.trouble["apply a"] = TransientError("too much to do", retry_after_s=40.0)
+        await house.declare("a", cores=1)
+        await asyncio.sleep(39)
+        assert len(house.knobs.turns) == 1
+        await asyncio.sleep(3)
+        assert len(house.knobs.turns) == 2
+
+
 async def test_a_permanent_refusal_stalls_until_the_spec_changes() -> None:
     async with a_house() as house:
         house.knobs.trouble["apply a"] = PermanentError("never", reason="Forbidden")

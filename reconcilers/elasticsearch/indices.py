@@ -1,0 +1,169 @@
+"""Indices: made where they are missing, changed where they may be, explained where they may not. Pure."""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from pydantic import JsonValue
+
+from crds.elasticsearch import ElasticsearchSpec, Index
+from crds.meta import Verb
+from reconcilers.contract import Resource, Step, StepClass
+from reconcilers.elasticsearch.aliases import brought_aliases, is_rolled_over
+from reconcilers.elasticsearch.mappings import mapping_difference
+from reconcilers.elasticsearch.model import Delete, Put, SeenCluster, SeenIndex, Thing
+from reconcilers.elasticsearch.normal import (
+    canonical,
+    changes,
+    index_settings,
+    listed,
+    named,
+    plain_settings,
+)
+from reconcilers.elasticsearch.templates import ElasticStep
+
+#: Settings that only a new (or closed) index takes, with what holds where an index does not say it.
+STATIC: Final[Mapping[str, str]] = MappingProxyType({
+    "index.codec": "default",
+    "index.load_fixed_bitset_filters_eagerly": "true",
+    "index.mapping.coerce": "true",
+    "index.mapping.ignore_malformed": "false",
+    "index.mode": "standard",
+    "index.number_of_routing_shards": "",
+    "index.number_of_shards": "1",
+    "index.routing_partition_size": "1",
+    "index.routing_path": "",
+    "index.shard.check_on_startup": "false",
+    "index.soft_deletes.enabled": "true",
+    "index.store.type": "fs",
+})  # fmt: skip
+_STATIC_BELOW: Final = ("index.analysis.", "index.similarity.", "index.sort.")
+_REPLICAS: Final = "index.number_of_replicas"
+
+
+def is_static(name: str) -> bool:
+    """Whether an open index does not take the setting any more."""
+    return name in STATIC or name.startswith(_STATIC_BELOW)
+
+
+def index_steps(es: Resource[ElasticsearchSpec], seen: SeenCluster) -> Iterable[ElasticStep]:
+    """Yield what makes indices, then what changes those that are there."""
+    for name in missing_indices(es.spec, seen):
+        yield _creation(es, seen, name, es.spec.indices[name])
+    for name, asked in es.spec.indices.items():
+        there = seen.indices.get(name)
+        if there is not None:
+            yield from _setting_step(es, name, asked, there)
+            yield from _mapping_step(es, name, asked, there)
+
+
+def missing_indices(spec: ElasticsearchSpec, seen: SeenCluster) -> tuple[str, ...]:
+    """Return the indices that must be made; one that was rolled over and deleted since is not missed."""
+    return tuple(
+        name
+        for name in spec.indices
+        if name not in seen.indices and not is_rolled_over(spec, seen, name) and not _alias_owners(seen, name)
+    )
+
+
+def index_deletions(es: Resource[ElasticsearchSpec], seen: SeenCluster) -> Iterable[ElasticStep]:
+    """Yield the deletions of indices."""
+    for name in es.spec.absent.indices:
+        if name in seen.indices:
+            yield Step(
+                Delete(es.spec.endpoint, Thing.INDEX, name),
+                StepClass.ABSOLUTE,
+                target=f"index {name}",
+                summary=f"delete the index {name} with all its documents",
+                needs=Verb.DELETE_INDEX,
+                origin=es.where("spec.absent.indices"),
+            )
+
+
+def index_problems(spec: ElasticsearchSpec, seen: SeenCluster) -> Iterable[tuple[str, str]]:
+    """Yield what an index that exists can never become."""
+    for name, asked in spec.indices.items():
+        owners = _alias_owners(seen, name)
+        if owners:
+            yield "NameTaken", f"{name} is asked as an index, and is an alias of {named(owners)}"
+        there = seen.indices.get(name)
+        if there is None:
+            continue
+        have = index_settings(there.settings)
+        for setting, want in index_settings(asked.settings).items():
+            is_now = have.get(setting, STATIC.get(setting, ""))
+            if is_static(setting) and is_now != want:
+                text = (
+                    f"{setting} of {name} is {is_now or 'not set'}, {want} is asked: only a new index takes"
+                    " it; make one under another name, reindex into it and swap the alias"
+                )
+                yield "StaticSetting", text
+        conflicts = mapping_difference(asked.mappings, there.mappings).conflicts
+        if conflicts:
+            text = (
+                f"fields of {name} cannot change: {named(conflicts, 5)}; make an index under another name,"
+                " reindex into it and swap the alias"
+            )
+            yield "MappingConflict", text
+
+
+def _alias_owners(seen: SeenCluster, name: str) -> list[str]:
+    return sorted(index for index, found in seen.indices.items() if name in found.aliases)
+
+
+def _creation(es: Resource[ElasticsearchSpec], seen: SeenCluster, name: str, asked: Index) -> ElasticStep:
+    aliases = brought_aliases(es.spec, seen, name)
+    parts: Mapping[str, dict[str, JsonValue]] = {
+        "settings": plain_settings(asked.settings, index_settings(asked.settings)),
+        "mappings": asked.mappings,
+        "aliases": aliases,
+    }
+    body: dict[str, JsonValue] = {part: value for part, value in parts.items() if value}
+    brings = f" with the alias {named(aliases)}" if aliases else ""
+    return Step(
+        Put(es.spec.endpoint, Thing.INDEX, name, canonical(body), adds=True),
+        StepClass.ABSOLUTE,
+        target=f"index {name}",
+        summary=f"make the index {name}{brings}",
+        origin=es.where(f"spec.indices.{name}"),
+    )
+
+
+def _setting_step(
+    es: Resource[ElasticsearchSpec], name: str, asked: Index, there: SeenIndex
+) -> Iterable[ElasticStep]:
+    have = index_settings(there.settings)
+    want = {key: text for key, text in index_settings(asked.settings).items() if not is_static(key)}
+    wrong = sorted(key for key, text in want.items() if have.get(key) != text)
+    if not wrong:
+        return
+    found = changes({key: want[key] for key in wrong}, {key: have[key] for key in wrong if key in have})
+    loses_copies = _REPLICAS in wrong and want[_REPLICAS] == "0"
+    yield Step(
+        Put(
+            es.spec.endpoint,
+            Thing.INDEX_SETTINGS,
+            name,
+            canonical(plain_settings(asked.settings, wrong)),
+        ),
+        StepClass.ABSOLUTE,
+        target=f"index {name}",
+        summary=f"set {listed(found)} of the index {name}",
+        changes=found,
+        needs=Verb.REPLICAS_ZERO if loses_copies else None,
+        origin=es.where(f"spec.indices.{name}.settings"),
+    )
+
+
+def _mapping_step(
+    es: Resource[ElasticsearchSpec], name: str, asked: Index, there: SeenIndex
+) -> Iterable[ElasticStep]:
+    found = mapping_difference(asked.mappings, there.mappings)
+    if found.body:
+        yield Step(
+            Put(es.spec.endpoint, Thing.MAPPING, name, canonical(dict(found.body)), adds=True),
+            StepClass.ABSOLUTE,
+            target=f"index {name}",
+            summary=f"add to the mapping of the index {name}: {named(found.added, 4)}",
+            origin=es.where(f"spec.indices.{name}.mappings"),
+        )
