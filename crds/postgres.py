@@ -247,6 +247,8 @@ class PostgresClusterSpec(Spec):
         for name, standby in self.replication.standbys.items():
             if standby.slot is not None and standby.slot not in self.replication.slots:
                 raise ValueError(f"replication.standbys.{name}.slot: {standby.slot} is not among the slots")
+            if standby.slot is not None and self.replication.slots[standby.slot].plugin is not None:
+                raise ValueError(f"replication.standbys.{name}.slot: {standby.slot} is logical")
         return self
 
     def claims(self, name: str) -> tuple[Claim, ...]:

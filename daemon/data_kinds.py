@@ -68,6 +68,7 @@ def build_postgres(parts: DataParts) -> AnyReconciler:
                     each.database,
                     functools.partial(read_secret, each.password_file),
                     each.ca_file,
+                    has_patroni=bool(each.patroni),
                 ),
                 each.members,
             )

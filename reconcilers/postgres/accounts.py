@@ -21,20 +21,46 @@ _WORDS: Final = {
 def role_steps(
     cluster: Resource[PostgresClusterSpec], seen: SeenCluster, primary: SeenMember
 ) -> Iterable[PostgresStep]:
-    """Yield a step a role that is not as asked, those without groups first: they may be groups of others."""
+    """Yield a step a role that is not as asked, each after the roles that it shall be a member of."""
     known = primary.deep.roles
     if known is None:
         return
-    for name, wish in sorted(cluster.spec.roles.items(), key=lambda each: len(each[1].member_of)):
-        found = known.get(name)
+    there = {*known}
+    for name in _groups_first(cluster.spec):
+        found, wish = known.get(name), cluster.spec.roles[name]
         if found is not None and found.superuser:
             continue  # a problem, see below: whoever could change it could be it
+        if not there.issuperset(wish.member_of):
+            continue  # a problem, too: nobody can be a member of what is not there
         password = _new_password(cluster, seen, name, found)
         if found is None and wish.password is not None and password is None:
             continue  # never a role without the password that it shall have
         step = _role_step(cluster, name, found, Target(cluster.spec.endpoint, primary.name), password)
+        there.add(name)
         if step is not None:
             yield step
+
+
+def _groups_first(spec: PostgresClusterSpec) -> Iterable[str]:
+    """Yield the roles, each after its groups; in a circle, which the server refuses, as they stand."""
+    waiting = [*spec.roles]
+    while waiting:
+        ready = [each for each in waiting if not {*spec.roles[each].member_of} & {*waiting}] or waiting
+        yield from ready
+        waiting = [each for each in waiting if each not in ready]
+
+
+def named_roles(spec: PostgresClusterSpec) -> frozenset[str]:
+    """Return the roles that are asked for, their groups, and whom something shall belong to."""
+    groups = {group for each in spec.roles.values() for group in each.member_of}
+    return frozenset({*spec.roles, *groups, *_owners(spec)})
+
+
+def _owners(spec: PostgresClusterSpec) -> Iterable[str]:
+    for database in spec.databases.values():
+        for owner in (database.owner, *(schema.owner for schema in database.schemas.values())):
+            if owner is not None:
+                yield owner
 
 
 def _role_step(
@@ -123,13 +149,17 @@ def role_problems(
     """Yield reason and message of what stands in the way of a role."""
     for name, why in seen.missing.items():
         yield "SecretUnavailable", f"{name}: {why}"
+    known = primary.deep.roles
     for name, wish in cluster.spec.roles.items():
-        found = (primary.deep.roles or {}).get(name)
+        found = (known or {}).get(name)
         if found is not None and found.superuser:
             yield "RoleIsSuperuser", f"{name} is a superuser: it is not managed from here, nor made less"
         elif found is not None and wish.password is not None and _is_hidden(found):
             message = f"nobody but a superuser may compare {name}'s password: see the grants in the how-to"
             yield "PasswordUnseen", message
+        for group in wish.member_of:
+            if known is not None and group not in known and group not in cluster.spec.roles:
+                yield "UnknownRole", f"role {name}: there is no role {group}, and none is asked for"
 
 
 def _is_hidden(found: SeenRole) -> bool:

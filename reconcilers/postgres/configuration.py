@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from crds.postgres import PostgresClusterSpec
 from reconcilers.contract import Change, Resource, Step, StepClass
 from reconcilers.postgres.model import PostgresAction, SeenCluster, SeenMember, SetSetting, Setting, Target
-from reconcilers.postgres.settings import refusal, same, shown
+from reconcilers.postgres.settings import amount, refusal, same, shown
 
 PostgresStep = Step[PostgresAction]
 #: A standby refuses to replay with less than the primary has (PostgreSQL's documentation, 27.4.3).
@@ -73,9 +73,11 @@ def restart_order(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> 
     for member in seen.answering:
         for name in _ON_STANDBYS_FIRST & set(cluster.spec.settings):
             setting, wanted = member.deep.settings.get(name), cluster.spec.settings[name]
-            if setting is not None and wanted.isdigit() and setting.value.isdigit():
-                rises = rises or int(wanted) > int(setting.value)
-                falls = falls or int(wanted) < int(setting.value)
+            if setting is None:
+                continue
+            before, after = amount(setting, setting.value), amount(setting, wanted)
+            if before is not None and after is not None:
+                rises, falls = rises or after > before, falls or after < before
     if rises:
         return "standbys first: with less than the primary has they would stop replaying"
     return "the primary first, then the standbys" if falls else "in any order"

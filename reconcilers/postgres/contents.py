@@ -1,9 +1,9 @@
 """Databases and what must be in them: pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from crds.meta import Verb
-from crds.postgres import PgDatabase, PgExpected, PostgresClusterSpec
+from crds.postgres import PgExpected, PostgresClusterSpec
 from reconcilers.contract import Change, Resource, Step, StepClass
 from reconcilers.postgres.configuration import PostgresStep
 from reconcilers.postgres.model import (
@@ -18,18 +18,23 @@ from reconcilers.postgres.model import (
 )
 
 
-def database_steps(cluster: Resource[PostgresClusterSpec], primary: SeenMember) -> Iterable[PostgresStep]:
-    """Yield what makes databases, then what is in them: a new one is looked into by the next pass."""
+def database_steps(
+    cluster: Resource[PostgresClusterSpec], primary: SeenMember, roles: Collection[str]
+) -> Iterable[PostgresStep]:
+    """Yield what makes databases, then what is in them: a new one is looked into by the next pass.
+
+    *roles* are those that are there by then: nothing can be given to another one.
+    """
     if primary.deep.databases is None:
         return
     for name, wish in cluster.spec.databases.items():
         found = primary.deep.databases.get(name)
-        if found is None:
+        if found is not None:
+            yield from _inside(cluster, primary, name, found, roles)
+        elif wish.owner is None or wish.owner in roles:
             owner = f", owner {wish.owner}" if wish.owner is not None else ""
             action = MakeDatabase(_target(cluster, primary), name, wish.owner)
             yield _step(cluster, action, f"database {name}", f"make database {name}{owner}", path=name)
-        else:
-            yield from _inside(cluster, primary, name, wish, found)
 
 
 def _target(cluster: Resource[PostgresClusterSpec], primary: SeenMember) -> Target:
@@ -40,11 +45,11 @@ def _inside(
     cluster: Resource[PostgresClusterSpec],
     primary: SeenMember,
     name: str,
-    wish: PgDatabase,
     found: SeenDatabase,
+    roles: Collection[str],
 ) -> Iterator[PostgresStep]:
-    target = _target(cluster, primary)
-    if wish.owner is not None and found.owner != wish.owner:
+    target, wish = _target(cluster, primary), cluster.spec.databases[name]
+    if wish.owner in roles and wish.owner is not None and found.owner != wish.owner:
         text = f"give database {name} to {wish.owner}: it is {found.owner}'s"
         change = Change(f"databases.{name}.owner", found.owner, wish.owner)
         given = GiveDatabase(target, name, wish.owner)
@@ -59,7 +64,8 @@ def _inside(
             yield _step(cluster, action, f"extension {each} in {name}", text, path=f"{name}.extensions")
     for schema, asked in wish.schemas.items():
         owner = found.schemas.get(schema)
-        if owner is None or asked.owner not in {None, owner}:
+        is_asked = owner is None or asked.owner not in {None, owner}
+        if is_asked and (asked.owner is None or asked.owner in roles):
             yield _schema(cluster, target, name, schema, owner)
 
 
@@ -138,8 +144,13 @@ def _full(path: str) -> str:
 def database_problems(
     cluster: Resource[PostgresClusterSpec], primary: SeenMember
 ) -> Iterable[tuple[str, str]]:
-    """Yield reason and message of databases that could not be looked into."""
-    for name in cluster.spec.databases:
+    """Yield reason and message of databases that could not be looked into, or are to be nobody's."""
+    roles = primary.deep.roles
+    for name, wish in cluster.spec.databases.items():
         found = (primary.deep.databases or {}).get(name)
         if found is not None and found.trouble is not None:
             yield "DatabaseUnseen", f"{name}: {found.trouble}"
+        owners = {wish.owner, *(schema.owner for schema in wish.schemas.values())} - {None}
+        for owner in sorted(str(each) for each in owners):
+            if roles is not None and owner not in roles and owner not in cluster.spec.roles:
+                yield "UnknownRole", f"database {name}: there is no role {owner}, and none is asked for"

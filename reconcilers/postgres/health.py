@@ -6,13 +6,15 @@ from typing import Final
 
 from crds.postgres import PostgresClusterSpec
 from reconcilers.contract import Resource
-from reconcilers.postgres.model import Downstream, LostMember, SeenCluster, SeenMember
+from reconcilers.postgres.model import LostMember, SeenCluster, SeenMember
 from reconcilers.postgres.replication import MEBIBYTE, behind_bytes, behind_s
 
 Trouble = tuple[str, str]
 #: From this share of max_connections on there is soon no way in.
 _CROWDED: Final = 0.9
 _STREAMING: Final = "streaming"
+#: The reason of what is neither true nor false: who takes writes is hidden from us.
+PRIMARY_UNSEEN: Final = "PrimaryUnseen"
 
 
 def too_old(spec: PostgresClusterSpec, seen: SeenCluster) -> Trouble | None:
@@ -36,16 +38,23 @@ def not_ready(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> Iter
     primary = seen.primary
     lost = {each.name: each.trouble for each in seen.members if isinstance(each, LostMember)}
     if primary is None:
-        away = "; ".join(f"{name}: {trouble}" for name, trouble in lost.items())
-        yield (
-            "NoPrimary",
-            f"no member takes writes{f' ({away})' if away else ''}; nothing is promoted from here",
-        )
+        yield _no_primary(seen, "; ".join(f"{name}: {trouble}" for name, trouble in lost.items()))
     for name in cluster.spec.replication.standbys:
         if name in lost:
             yield "StandbyLost", f"{name}: {lost[name]}"
         else:
             yield from _standby(cluster.spec, seen, name, primary)
+
+
+def _no_primary(seen: SeenCluster, away: str) -> Trouble:
+    """Tell a cluster that takes no writes from one whose primary is hidden from us only."""
+    if not seen.answering:
+        return PRIMARY_UNSEEN, f"no member answers: {away}"
+    for each in seen.answering if away else ():
+        if each.receiver is not None and each.receiver.status == _STREAMING:
+            stream = f"{each.name} streams from {each.receiver.sender}"
+            return PRIMARY_UNSEEN, f"{away}; but {stream}: it lives, and only we do not reach it"
+    return "NoPrimary", f"no member takes writes{f' ({away})' if away else ''}; nothing is promoted from here"
 
 
 def _standby(
@@ -60,9 +69,8 @@ def _standby(
         return
     if primary is None:
         return
-    row = _downstream(spec, primary, name)
-    if member.receiver is None or row is None or row.state != _STREAMING:
-        state = row.state if row is not None else "not connected"
+    state = _link(spec, member, primary)
+    if state != _STREAMING:
         yield (
             "NotStreaming",
             f"{name} receives nothing from {primary.name} ({state}): how far it is behind is unknown",
@@ -76,14 +84,14 @@ def _standby(
         yield "ReplicationLag", f"{name} is {behind / MEBIBYTE:.0f} MiB{since} behind {primary.name}, {asked}"
 
 
-def _downstream(spec: PostgresClusterSpec, primary: SeenMember, name: str) -> Downstream | None:
-    """Return the row of a standby on the primary, by its slot, or by its application name."""
-    wish = spec.replication.standbys[name]
+def _link(spec: PostgresClusterSpec, member: SeenMember, primary: SeenMember) -> str:
+    """Return the state of a standby's stream: as the primary has it, where we know how it is called there."""
+    wish = spec.replication.standbys[member.name]
     names = {wish.application_name, wish.slot} - {None}
     rows = [each for each in primary.downstream if each.slot in names or each.application_name in names]
-    if not names and len(primary.downstream) == 1:
-        rows = [*primary.downstream]
-    return next(iter(rows), None)
+    if member.receiver is None or (names and not rows):
+        return "not connected"
+    return rows[0].state if rows else member.receiver.status
 
 
 def degraded(

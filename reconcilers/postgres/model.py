@@ -147,6 +147,8 @@ class SeenMember:
     connections: int = 0
     connection_limit: int = 0
     counts: Counts = Counts()
+    has_patroni: bool = False
+    """Whether Patroni runs it: then that decides, and it is only verified from here."""
     deep: Deep = Deep()
 
 

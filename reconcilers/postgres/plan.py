@@ -1,6 +1,6 @@
 """What a PostgreSQL cluster needs, and what is verified of it: pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -16,8 +16,15 @@ from reconcilers.postgres.configuration import (
     waiting,
 )
 from reconcilers.postgres.contents import database_problems, database_steps, missing_objects
-from reconcilers.postgres.health import Trouble, degraded, not_ready, too_old
-from reconcilers.postgres.model import PostgresAction, SeenCluster, SeenMember
+from reconcilers.postgres.health import PRIMARY_UNSEEN, Trouble, degraded, not_ready, too_old
+from reconcilers.postgres.model import (
+    MakeExtension,
+    MakeSlot,
+    PostgresAction,
+    PutRole,
+    SeenCluster,
+    SeenMember,
+)
 from reconcilers.postgres.replication import (
     frozen,
     slot_line,
@@ -45,31 +52,54 @@ def plan_postgres(cluster: Resource[PostgresClusterSpec], seen: SeenCluster, _no
     status = _status(cluster, before, seen)
     # The gate lets nothing through behind a step that may not be done.
     allowed = {None, *cluster.spec.allow}
-    steps = tuple(sorted(_steps(cluster, seen), key=lambda step: step.needs not in allowed))
+    steps = tuple(
+        sorted(_steps(cluster, seen), key=lambda step: (step.needs not in allowed, _may_fail(step.action)))
+    )
+    left_to = _left_to_patroni(seen, steps)
     primary = seen.primary
     lacking = tuple(missing_objects(cluster, primary)) if primary is not None else ()
     restarts = status.pending_restart
     order = (f"{', '.join(restarts)}; {restart_order(cluster, seen)}",) if restarts else ()
     return Plan(
-        steps=steps,
+        steps=() if left_to is not None else steps,
         writes=tuple(_notes(before, status)),
         verdicts=(*_ready(cluster, seen), _degraded([*degraded(cluster, seen, lacking, order)])),
         status=status,
-        recheck_after=_SOON if steps else None,
-        blocked=next(iter(_problems(cluster, seen)), None),
+        recheck_after=_SOON if steps and left_to is None else None,
+        blocked=left_to or next(iter(_problems(cluster, seen)), None),
     )
 
 
 def _steps(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> Iterable[PostgresStep]:
     """Yield all steps in an order that works: slots before their readers, roles before what they own."""
     primary = seen.primary
+    roles: set[str] = set()
     if primary is not None:
-        yield from role_steps(cluster, seen, primary)
+        roles |= {*(primary.deep.roles or ())}
+        for step in role_steps(cluster, seen, primary):
+            roles |= {step.action.name} if isinstance(step.action, PutRole) else set()
+            yield step
         yield from slot_steps(cluster, primary)
     yield from standby_steps(cluster, seen, primary)
     if primary is not None:
-        yield from database_steps(cluster, primary)
+        yield from database_steps(cluster, primary, roles)
     yield from setting_steps(cluster, seen)
+
+
+def _left_to_patroni(seen: SeenCluster, steps: Sequence[PostgresStep]) -> Trouble | None:
+    """Say what differs where Patroni decides: it would set its own again."""
+    if not steps or not any(each.has_patroni for each in seen.answering):
+        return None
+    differs = "; ".join(step.summary for step in steps)
+    return (
+        "ManagedByPatroni",
+        f"Patroni runs this cluster: nothing is changed from here. It differs: {differs}",
+    )
+
+
+def _may_fail(action: PostgresAction) -> bool:
+    """Whether only the server knows if this can be done: it shall hold up nothing that surely can."""
+    return isinstance(action, MakeExtension) or (isinstance(action, MakeSlot) and action.plugin is not None)
 
 
 def _problems(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> Iterable[Trouble]:
@@ -125,7 +155,8 @@ def _ready(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> Iterabl
     """Say Ready only where "no steps left" is not the whole truth."""
     wrong = [*not_ready(cluster, seen)]
     if wrong:
-        yield Verdict(ConditionType.READY, Truth.FALSE, wrong[0][0], "; ".join(text for _, text in wrong))
+        truth = Truth.UNKNOWN if wrong[0][0] == PRIMARY_UNSEEN else Truth.FALSE
+        yield Verdict(ConditionType.READY, truth, wrong[0][0], "; ".join(text for _, text in wrong))
 
 
 def _degraded(wrong: list[Trouble]) -> Verdict:

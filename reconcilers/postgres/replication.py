@@ -40,7 +40,7 @@ def frozen(
 def slot_steps(cluster: Resource[PostgresClusterSpec], primary: SeenMember) -> Iterable[PostgresStep]:
     """Yield a step a slot that the primary lacks."""
     for name, wish in cluster.spec.replication.slots.items():
-        if name in primary.slots:
+        if name in primary.slots or (wish.database is not None and not _may_decode(primary, wish.database)):
             continue
         kind = "physical slot" if wish.plugin is None else f"logical slot ({wish.plugin}, {wish.database})"
         yield Step(
@@ -53,6 +53,13 @@ def slot_steps(cluster: Resource[PostgresClusterSpec], primary: SeenMember) -> I
         )
 
 
+def _may_decode(primary: SeenMember, database: str) -> bool:
+    """Whether a logical slot can be made in a database: not before it is there, nor with too little WAL."""
+    level, databases = primary.deep.settings.get("wal_level"), primary.deep.databases
+    has_database = databases is None or database in databases
+    return has_database and (level is None or level.value == "logical")
+
+
 def slot_problems(cluster: Resource[PostgresClusterSpec], primary: SeenMember) -> Iterable[tuple[str, str]]:
     """Yield reason and message of slots that are of another sort than asked."""
     for name, wish in cluster.spec.replication.slots.items():
@@ -61,6 +68,8 @@ def slot_problems(cluster: Resource[PostgresClusterSpec], primary: SeenMember) -
             there, asked = _sort(found.plugin, found.database), _sort(wish.plugin, wish.database)
             message = f"slot {name} is {there}, {asked} is asked for: choose another name, or drop it by hand"
             yield "SlotDiffers", message
+        elif found is None and wish.database is not None and not _may_decode(primary, wish.database):
+            yield "SlotImpossible", f"slot {name} needs database {wish.database} and wal_level logical first"
 
 
 def _sort(plugin: str | None, database: str | None) -> str:

@@ -74,7 +74,8 @@ class PostgresServers:
         self._rights[target] = bool(row["sees_verifiers"]), bool(row["sees_files"])
         downstream = await member.fetch(looks.DOWNSTREAM, (), None)
         slots = await member.fetch(looks.SLOTS, (), None)
-        return looks.read_member(member.name, member.address, row, downstream, slots)
+        seen = looks.read_member(member.name, member.address, row, downstream, slots)
+        return replace(seen, has_patroni=seen.has_patroni or member.has_patroni)
 
     async def look_deep(
         self,

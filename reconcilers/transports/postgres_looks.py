@@ -40,6 +40,7 @@ SELECT s.is_standby,
     AS failing_wal,
   (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
   current_setting('max_connections')::int4 AS connection_limit,
+  EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'Patroni %') AS has_patroni,
   d.commits, d.rollbacks, d.deadlocks, d.conflicts, d.since,
   has_column_privilege('pg_authid', 'rolpassword', 'SELECT') AS sees_verifiers,
   has_table_privilege('pg_file_settings', 'SELECT')
@@ -178,6 +179,7 @@ def read_member(
         connections=count(row, "connections"),
         connection_limit=count(row, "connection_limit"),
         counts=_counts(row),
+        has_patroni=bool(row["has_patroni"]),
     )
 
 

@@ -37,6 +37,8 @@ class Door:
     database: str
     read_password: Callable[[], Secret]
     ca_file: Path | None = None
+    has_patroni: bool = False
+    """Whether the settings say that Patroni runs the members."""
     deadline_s: float = 5.0
 
 
@@ -53,6 +55,7 @@ class Member:
         self.where = f"{name} at {address}"
         self._host, self._port = host.strip("[]"), int(port)
         self._door = door
+        self.has_patroni = door.has_patroni
         self._kept: Any = None
         self._turn = asyncio.Lock()
         self._others = asyncio.Semaphore(_MOST_SESSIONS - 1)
