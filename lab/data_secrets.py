@@ -7,11 +7,11 @@ from typing import Final
 from lab.layout import Lab
 
 #: What specs select by name: the settings' ``secrets``.
-FOR_SPECS: Final = ("redis-password", "psa-app-password", "replicator-password", "rabbitmq-psa-password")
-#: What the daemon comes with, and the secret name of Redis's CONFIG.
+FOR_SPECS: Final = ("psa-app", "replicator", "redis-password", "rabbitmq-app")
+#: What the daemon comes with, the secret name of Redis's CONFIG, and PostgreSQL's superuser, who is the lab.
 FOR_ENDPOINTS: Final = (
+    "postgres-superuser",
     "postgres-reconciler",
-    "pgbouncer-reconciler",
     "rabbitmq-reconciler",
     "redis-config-command",
 )

@@ -17,9 +17,11 @@ from lab.haproxy import LabHaproxy
 from lab.hook_fault_command import clear_hooks, hook
 from lab.layout import Lab, haproxy_name
 from lab.monitoring import monitoring_urls
+from lab.postgres_faults import postgres
 from lab.processes import send
 from lab.pve.faults import Fault
 from lab.pve_fault_commands import node, storage
+from lab.rabbitmq_faults import rabbitmq
 from lab.redis_faults import redis
 from lab.slots import read_services
 from lab.start import PARTS, start_again, start_haproxy
@@ -89,7 +91,7 @@ def clear(lab: Lab, number: int | None) -> None:
     clear_hooks(lab)
 
 
-for command in (app, database, hook, node, storage, redis):
+for command in (app, database, hook, node, storage, postgres, rabbitmq, redis):
     fault.add_command(command)
 
 

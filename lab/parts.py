@@ -105,6 +105,12 @@ class Parts:
         _reap()
         (self._run / f"{name}.pid").unlink(missing_ok=True)
 
+    def end_below(self, folder: Path) -> None:
+        """End what carries the mark and works in *folder*: children of a server that was killed."""
+        left = {process for process in marked(self._mark) if _works_below(process, folder)}
+        if end(left, grace_s=1.0):
+            raise PartError(f"not even SIGKILL ends what works in {folder}")
+
     def end_all(self, *, grace_s: float = 5.0) -> frozenset[Process]:
         """End every part and whatever carries the mark; return what was found and ended."""
         remembered = self.running()
@@ -128,6 +134,13 @@ class Parts:
         except FileNotFoundError:
             return "(no log)"
         return "\n".join(f"    {line}" for line in text.splitlines()[-lines:])
+
+
+def _works_below(process: Process, folder: Path) -> bool:
+    try:
+        return Path(f"/proc/{process.pid}/cwd").readlink().is_relative_to(folder)
+    except OSError:  # it is gone
+        return False
 
 
 def _path() -> str:

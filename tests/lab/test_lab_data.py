@@ -1,19 +1,24 @@
 """Data services as parts of a lab: real servers, no daemon."""
 
+import base64
+import json
 import signal
 import stat
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
 from lab.commands import cli
-from lab.data_systems import servers_of
+from lab.data_systems import rabbit_of, servers_of
 from lab.layout import Lab
 from lab.processes import marked, send
+from lab.rabbitmq_faults import control
 from lab.redis_faults import ask
 from tests.lab.lab_containers import until
 
@@ -42,7 +47,7 @@ def end_without_pid_files(lab: Lab) -> None:
     send(lab.parts.running()["redis"], signal.SIGSTOP)
     for path in lab.record.run.glob("*.pid"):
         path.unlink()
-    lab.parts.end_all(grace_s=10)
+    lab.parts.end_all(grace_s=1)
     assert marked(lab.record.mark) == frozenset()
 
 
@@ -63,7 +68,11 @@ def test_every_server_runs_as_a_part_and_not_as_root(lab: Lab) -> None:
 
 def test_the_settings_name_endpoints_and_secrets_that_only_the_daemon_reads(lab: Lab) -> None:
     settings = yaml.safe_load(lab.config.read_text())
-    assert {name for name in settings["endpoints"] if name.startswith("psa-")} == {"psa-redis"}
+    assert {name for name in settings["endpoints"] if name.startswith("psa-")} == {
+        "psa-db",
+        "psa-rabbitmq",
+        "psa-redis",
+    }
     files = [*settings["secrets"].values(), settings["endpoints"]["psa-redis"]["passwordFile"]]
     for path in map(Path, files):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -105,13 +114,44 @@ def test_redis_cannot_save_until_it_is_well(lab: Lab) -> None:
     until(lambda: _last_save(lab) == "ok")
 
 
+def test_a_broker_begins_anew_or_goes_on(lab: Lab) -> None:
+    control(lab, "add_vhost", "psa")
+    fault(lab, "rabbitmq", "restart")
+    assert "psa" in control(lab, "list_vhosts").split()
+    fault(lab, "rabbitmq", "wipe")
+    assert "psa" not in control(lab, "list_vhosts").split()
+
+
+def test_a_broker_has_an_alarm_until_it_is_well(lab: Lab) -> None:
+    fault(lab, "rabbitmq", "memory-alarm")
+    fault(lab, "rabbitmq", "disk-alarm")
+    until(lambda: alarms(lab) == {"mem_alarm", "disk_free_alarm"})
+    fault(lab, "rabbitmq", "well")
+    until(lambda: alarms(lab) == set())
+
+
+def alarms(lab: Lab) -> set[str]:
+    (node,) = asked_of_rabbitmq(lab, "nodes")
+    return {name for name in ("mem_alarm", "disk_free_alarm") if node.get(name)}
+
+
+def asked_of_rabbitmq(lab: Lab, path: str) -> Any:
+    config = rabbit_of(lab).config
+    word = base64.b64encode(f"{config.user}:{config.password}".encode()).decode()
+    request = urllib.request.Request(
+        f"http://{config.management}/api/{path}", headers={"Authorization": f"Basic {word}"}
+    )
+    with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - the lab's own
+        return json.load(answer)
+
+
 def _last_save(lab: Lab) -> object:
     found = ask(lab, "INFO", "persistence")
     assert isinstance(found, dict)
     return found["rdb_last_bgsave_status"]
 
 
-@pytest.mark.parametrize("part", ["redis"])
+@pytest.mark.parametrize("part", ["rabbitmq", "redis", "postgres", "postgres-replica", "pgbouncer"])
 def test_a_server_that_was_killed_is_started_again_with_what_it_had(lab: Lab, part: str) -> None:
     former = lab.parts.running()[part]
     fault(lab, "kill", part)
