@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -17,6 +18,8 @@ from crds.meta import Key
 from crds.postgres import PostgresClusterSpec
 from lab.pgbouncer import LabPgbouncer, PgbouncerConfig
 from lab.postgres import SUPERUSER, LabPostgres, PostgresConfig
+from lab.processes import send
+from lab.users import give_away
 from metrics.postgres import PostgresMetrics
 from reconcilers.contract import AnyResource, PermanentError, Plan, Secret
 from reconcilers.gauges import Gauges
@@ -111,6 +114,16 @@ def _folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="psa-postgres-", dir="/tmp"))
     folder.chmod(0o755)
     return folder
+
+
+def put(server: LabPostgres, name: str, text: str) -> None:
+    """Write a file of the data folder, for the server's eyes only, and let it read its files again."""
+    file = server.data / name
+    file.touch(mode=0o600)
+    file.write_text(text)
+    give_away("postgres", file)
+    assert server.process is not None
+    send(server.process, signal.SIGHUP)
 
 
 def a_cluster(name: str = "psa-db", /, **spec: object) -> AnyResource:

@@ -18,7 +18,6 @@ from reconcilers.transports.postgres_errors import of_connecting, of_network, of
 
 Row = Mapping[str, object]
 APPLICATION_NAME: Final = "psa-reconciler"
-_CONNECT_S: Final = 3.0
 #: Set after connecting and not at the door: there they would look like the server's own values.
 _LIMITS: Final = """
 SET statement_timeout = '{statement_ms}ms'; SET lock_timeout = '3s';
@@ -40,6 +39,8 @@ class Door:
     has_patroni: bool = False
     """Whether the settings say that Patroni runs the members."""
     deadline_s: float = 5.0
+    """How long an exchange may take, with connecting."""
+    connect_s: float = 3.0
 
 
 class Member:
@@ -126,7 +127,7 @@ class Member:
         password = door.read_password()
         limits = _LIMITS.format(statement_ms=int(door.deadline_s * 800))
         try:
-            async with asyncio.timeout(_CONNECT_S):
+            async with asyncio.timeout(door.connect_s):
                 session = await asyncpg.connect(
                     host=self._host,
                     port=self._port,
@@ -134,7 +135,7 @@ class Member:
                     password=password.value,
                     database=database,
                     ssl=_tls(door.ca_file),
-                    timeout=_CONNECT_S,
+                    timeout=door.connect_s,
                     server_settings={"application_name": APPLICATION_NAME},
                 )
                 await session.execute(limits)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from reconcilers.contract import Secret
+from reconcilers.contract import PermanentError, Secret
 from reconcilers.postgres.model import MakeSlot, PutRole
 
 #: PostgreSQL cuts longer ones without a word.
@@ -18,9 +18,9 @@ _PAIR: Final = re.compile(r"\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^'\s\
 
 
 def quoted(name: str) -> str:
-    """Return an identifier. ValueError if PostgreSQL would cut it, or cannot have it."""
+    """Return an identifier. PermanentError BadName if PostgreSQL would cut it, or cannot have it."""
     if not name or "\0" in name or len(name.encode()) > LONGEST_NAME:
-        raise ValueError(f"{name!r} is no name of 1 to {LONGEST_NAME} bytes")
+        raise _bad(f"{name!r} is no name of 1 to {LONGEST_NAME} bytes")
     escaped = name.replace('"', '""')
     return f'"{escaped}"'
 
@@ -28,12 +28,16 @@ def quoted(name: str) -> str:
 def literal(text: str) -> str:
     """Return a value as a constant; it means the same whatever standard_conforming_strings is."""
     if "\0" in text:
-        raise ValueError("a value cannot hold a zero byte")
+        raise _bad("a value cannot hold a zero byte")
     escaped = text.replace("'", "''")
     if "\\" not in text:
         return f"'{escaped}'"
     doubled = escaped.replace("\\", "\\\\")
     return f"E'{doubled}'"
+
+
+def _bad(words: str) -> PermanentError:
+    return PermanentError(words, reason="BadName")
 
 
 def path(name: str) -> str:
@@ -44,7 +48,7 @@ def path(name: str) -> str:
 def alter_system(name: str, value: str) -> str:
     """Return what writes a setting into postgresql.auto.conf."""
     if _SETTING.fullmatch(name) is None:
-        raise ValueError(f"{name!r} is no setting")
+        raise _bad(f"{name!r} is no setting")
     return f"ALTER SYSTEM SET {name} = {literal(value)}"
 
 
@@ -69,7 +73,7 @@ def together(commands: Sequence[str]) -> str:
 def _checked(options: Sequence[str]) -> Sequence[str]:
     for each in options:
         if each not in _OPTIONS:
-            raise ValueError(f"{each!r} is no option of a role")
+            raise _bad(f"{each!r} is no option of a role")
     return options
 
 

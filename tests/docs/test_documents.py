@@ -13,7 +13,7 @@ from tests.docs.markdown import ROOT, Block, anchors, blocks, documents, links
 DOCUMENTS = documents()
 BLOCKS = tuple(block for path in DOCUMENTS for block in blocks(path))
 #: ``sh`` is run against a lab, ``sh make`` is looked up in the Makefile; the others are files and output.
-INFOS = {"mermaid", "sh", "sh make", "text", "yaml"}
+INFOS = {"mermaid", "sh", "sh make", "sql", "text", "yaml"}
 
 
 def name(path: Path) -> str:
