@@ -179,8 +179,7 @@ class Site:
     async def by_hand(self, method: str, *path: str, **body: object) -> object:
         """Send one request as an administrator would; ``{v}`` in the path is the virtual host."""
         parts = tuple(part.replace("{v}", self.vhost) for part in path)
-        sent = {name.replace("_", "-"): value for name, value in body.items()} if body else None
-        return (await self.wire.send(Call(method, parts, body=sent))).body
+        return (await self.wire.send(Call(method, parts, body=body or None))).body
 
     async def publish(self, queue: str, count: int = 1) -> None:
         """Put messages into a queue."""

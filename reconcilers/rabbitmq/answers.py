@@ -25,7 +25,9 @@ _NO_LIMIT: Final = -1
 
 
 def read_row(what: str, answer: Json) -> Row:
-    """Return an object; TransientError if it is something else."""
+    """Return an object, which Erlang writes as a list when it is empty; TransientError if it is no object."""
+    if answer == []:
+        return {}
     if not isinstance(answer, Mapping):
         raise TransientError(f"{what} answers {type(answer).__name__}, an object is needed")
     return answer

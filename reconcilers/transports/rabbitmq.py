@@ -134,7 +134,7 @@ class RabbitTransport:
         """Return the session; it is made inside the loop. Proxies of the environment are not for us."""
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=self._context())
-            timeout = aiohttp.ClientTimeout(total=self._deadline_s, sock_connect=_CONNECT_S)
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
             self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False)
         return self._session
 
