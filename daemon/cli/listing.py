@@ -99,6 +99,10 @@ _OF_KIND: Final[Mapping[str, _Columns]] = {
         "CLUSTER": lambda found: text_at(found, "status", "clusterName"),
         "HEALTH": lambda found: text_at(found, "status", "health"),
     },
+    "PostgresCluster": {
+        "PRIMARY": lambda found: text_at(found, "status", "primary"),
+        "RESTART": lambda found: text_at(found, "status", "pendingRestart"),
+    },
     "RedisInstance": {
         "VERSION": lambda found: text_at(found, "status", "version"),
         "ROLE": lambda found: text_at(found, "status", "role"),

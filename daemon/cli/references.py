@@ -12,6 +12,7 @@ KIND_WORDS: Final = {
     "Container": ("ct", "cts", "containers"),
     "Elasticsearch": ("es", "elastic", "elasticsearches"),
     "LoadBalancer": ("lb", "lbs", "loadbalancers"),
+    "PostgresCluster": ("pg", "postgres", "postgresclusters"),
     "RedisInstance": ("redis", "redisinstances"),
     "Release": ("rel", "rels", "releases"),
     "Service": ("svc", "svcs", "services"),
