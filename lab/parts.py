@@ -13,6 +13,7 @@ from lab.processes import MARK, Process, end, identify, is_alive, marked
 
 #: Ended first, so that it does not report the end of all the others.
 _FIRST: Final = "daemon"
+_REAPED_S: Final = 2.0
 _CHECKOUT: Final = Path(__file__).parents[1]
 #: What this process started: kept, because a Popen that is forgotten while its process runs complains.
 _CHILDREN: Final[list[subprocess.Popen[bytes]]] = []
@@ -102,7 +103,8 @@ class Parts:
         process = self.remembered().get(name)
         if process is not None and end([process], grace_s=grace_s):
             raise PartError(f"{name} (pid {process.pid}) does not end, not even by SIGKILL")
-        _reap()
+        if process is not None:
+            _wait_reaped(process)
         (self._run / f"{name}.pid").unlink(missing_ok=True)
 
     def end_below(self, folder: Path) -> None:
@@ -145,6 +147,15 @@ def _works_below(process: Process, folder: Path) -> bool:
 
 def _path() -> str:
     return os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin")
+
+
+def _wait_reaped(process: Process) -> None:
+    """Wait a moment until its parent took note: PostgreSQL takes a pid that is still there for a server."""
+    deadline = time.monotonic() + _REAPED_S
+    _reap()
+    while Path(f"/proc/{process.pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+        _reap()
 
 
 def _reap() -> None:
