@@ -49,7 +49,8 @@ def test_settings_that_the_daemon_would_refuse_are_shown_with_their_caret(
     1 | moed: Observe
       | ^^^^
       = did you mean "mode"?
-      = allowed: alerts, api, endpoints, hooks, log, mode, notify, source, state
+      = allowed: alerts, api, endpoints, hooks, log, mode, notify, secrets,
+        source, state
   → correct it; then SIGHUP
 """
         in ran.out
