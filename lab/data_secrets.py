@@ -13,6 +13,8 @@ FOR_ENDPOINTS: Final = (
     "postgres-superuser",
     "postgres-reconciler",
     "rabbitmq-reconciler",
+    "elasticsearch-reconciler",
+    "elasticsearch-reconciler",
     "redis-config-command",
 )
 

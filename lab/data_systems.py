@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from lab import pgbouncer, postgres, rabbitmq, redis
+from lab import elasticsearch, pgbouncer, postgres, rabbitmq, redis
 from lab.data import Server
 from lab.data_secrets import FOR_SPECS, secret, secret_file
+from lab.elasticsearch import ElasticsearchConfig, LabElasticsearch
+from lab.elasticsearch import ElasticsearchConfig, LabElasticsearch
 from lab.layout import Lab, LabError
 from lab.pgbouncer import LabPgbouncer, PgbouncerConfig
 from lab.postgres import LabPostgres, PostgresConfig
@@ -134,6 +136,13 @@ def rabbit_environment(lab: Lab) -> Mapping[str, str]:
     return {**rabbit_of(lab).environment, **names}
 
 
+def elasticsearch_of(lab: Lab) -> LabElasticsearch:
+    """Return the lab's stand-in for Elasticsearch, whether or not it runs."""
+    accounts = {_RECONCILER: secret(lab, "elasticsearch-reconciler")}
+    config = ElasticsearchConfig(f"{lab.address('30.14')}:9200", accounts=accounts)
+    return LabElasticsearch(lab.data / "elasticsearch", config)
+
+
 def redis_of(lab: Lab) -> LabRedis:
     """Return the lab's Redis, whether or not it runs."""
     config = RedisConfig(
@@ -143,6 +152,13 @@ def redis_of(lab: Lab) -> LabRedis:
         disabled=_DISABLED,
     )
     return LabRedis(lab.data / "redis", config)
+
+
+def elasticsearch_of(lab: Lab) -> LabElasticsearch:
+    """Return the lab's stand-in for Elasticsearch, whether or not it runs."""
+    accounts = {_RECONCILER: secret(lab, "elasticsearch-reconciler")}
+    config = ElasticsearchConfig(f"{lab.address('30.14')}:9200", accounts=accounts)
+    return LabElasticsearch(lab.data / "elasticsearch", config)
 
 
 def _postgres(lab: Lab) -> System:
@@ -196,6 +212,18 @@ def _rabbitmq(lab: Lab) -> System:
     )
 
 
+def _elasticsearch(lab: Lab) -> System:
+    program = elasticsearch_of(lab)
+    endpoint = {
+        "type": "elasticsearch",
+        "urls": [program.url],
+        "user": _RECONCILER,
+        "passwordFile": str(secret_file(lab, "elasticsearch-reconciler")),
+    }
+    servers = (Server("elasticsearch", program),)
+    return System(servers, {"psa-elasticsearch": endpoint}, {"elasticsearch": f"{program.url}/"})
+
+
 def _redis(lab: Lab) -> System:
     program = redis_of(lab)
     address = program.config.address
@@ -212,8 +240,24 @@ def _redis(lab: Lab) -> System:
     )
 
 
-_SYSTEMS: Final[tuple[Callable[[Lab], System], ...]] = (_rabbitmq, _postgres, _redis)
+def _elasticsearch(lab: Lab) -> System:
+    program = elasticsearch_of(lab)
+    endpoint = {
+        "type": "elasticsearch",
+        "urls": [program.url],
+        "user": _RECONCILER,
+        "passwordFile": str(secret_file(lab, "elasticsearch-reconciler")),
+    }
+    return System(
+        (Server("elasticsearch", program),),
+        {"psa-elasticsearch": endpoint},
+        {"elasticsearch": f"{program.url}/"},
+    )
+
+
+_SYSTEMS: Final[tuple[Callable[[Lab], System], ...]] = (_rabbitmq, _postgres, _redis, _elasticsearch)
 _NEEDED: Final[tuple[tuple[str, Callable[[], bool]], ...]] = (
+    (elasticsearch.PACKAGES, elasticsearch.is_installed),
     (postgres.PACKAGES, postgres.is_installed),
     (pgbouncer.PACKAGES, pgbouncer.is_installed),
     ("rabbitmq-server", rabbitmq.is_installed),

@@ -1,10 +1,12 @@
 """Data services as parts of a lab: real servers, no daemon."""
 
 import base64
+import http.client
 import json
 import signal
 import stat
 import tempfile
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +17,14 @@ import yaml
 from click.testing import CliRunner
 
 from lab.commands import cli
-from lab.data_systems import rabbit_of, servers_of
+from lab.data_systems import elasticsearch_of, rabbit_of, servers_of
 from lab.layout import Lab
 from lab.processes import marked, send
 from lab.rabbitmq_faults import control
 from lab.redis_faults import ask
 from tests.lab.lab_containers import until
+
+SERVERS = ("rabbitmq", "postgres", "postgres-replica", "pgbouncer", "redis", "elasticsearch")
 
 
 def run(*arguments: str) -> str:
@@ -61,8 +65,10 @@ def config_of_redis(lab: Lab) -> str:
 
 def test_every_server_runs_as_a_part_and_not_as_root(lab: Lab) -> None:
     running = lab.parts.running()
+    assert tuple(server.name for server in servers_of(lab)) == SERVERS
     for server in servers_of(lab):
-        assert Path(f"/proc/{running[server.name].pid}").stat().st_uid != 0, server.name
+        is_ours = server.name == "elasticsearch"  # the lab's own program, as its Proxmox is
+        assert is_ours or Path(f"/proc/{running[server.name].pid}").stat().st_uid != 0, server.name
         assert server.program.is_ready()
 
 
@@ -70,6 +76,8 @@ def test_the_settings_name_endpoints_and_secrets_that_only_the_daemon_reads(lab:
     settings = yaml.safe_load(lab.config.read_text())
     assert {name for name in settings["endpoints"] if name.startswith("psa-")} == {
         "psa-db",
+        "psa-elasticsearch",
+        "psa-elasticsearch",
         "psa-rabbitmq",
         "psa-redis",
     }
@@ -137,12 +145,38 @@ def alarms(lab: Lab) -> set[str]:
 
 def asked_of_rabbitmq(lab: Lab, path: str) -> Any:
     config = rabbit_of(lab).config
-    word = base64.b64encode(f"{config.user}:{config.password}".encode()).decode()
     request = urllib.request.Request(
-        f"http://{config.management}/api/{path}", headers={"Authorization": f"Basic {word}"}
+        f"http://{config.management}/api/{path}", headers=basic(config.user, config.password)
     )
     with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - the lab's own
         return json.load(answer)
+
+
+@pytest.mark.parametrize(
+    ("action", "answer"), [("read-only", 200), ("busy", 429), ("red", 200), ("no-master", 503), ("well", 200)]
+)
+def test_elasticsearch_is_in_trouble_until_it_is_well(lab: Lab, action: str, answer: int) -> None:
+    fault(lab, "elasticsearch", action)
+    status, found = health(lab)
+    assert (status, found.get("status") == "red") == (answer, action == "red")
+    fault(lab, "elasticsearch", "well")
+    assert health(lab)[1]["status"] == "green"
+
+
+def health(lab: Lab) -> tuple[int, Any]:
+    word = (lab.secrets / "elasticsearch-reconciler").read_text().strip()
+    request = urllib.request.Request(
+        f"{elasticsearch_of(lab).url}/_cluster/health", headers=basic("psa-reconciler", word)
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - the lab's own
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as exc:
+        return exc.code, json.load(exc)
+
+
+def basic(user: str, word: str) -> dict[str, str]:
+    return {"Authorization": f"Basic {base64.b64encode(f'{user}:{word}'.encode()).decode()}"}
 
 
 def _last_save(lab: Lab) -> object:
@@ -151,7 +185,30 @@ def _last_save(lab: Lab) -> object:
     return found["rdb_last_bgsave_status"]
 
 
-@pytest.mark.parametrize("part", ["rabbitmq", "redis", "postgres", "postgres-replica", "pgbouncer"])
+def test_elasticsearch_is_flooded_and_dries(lab: Lab) -> None:
+    fault(lab, "elasticsearch", "flood")
+    fault(lab, "elasticsearch", "no-master")
+    assert health_of_elasticsearch(lab) == 503
+    fault(lab, "elasticsearch", "well")
+    assert health_of_elasticsearch(lab) == 200
+
+
+def health_of_elasticsearch(lab: Lab) -> int:
+    config = elasticsearch_of(lab).config
+    ((user, password),) = config.accounts.items()
+    pair = base64.b64encode(f"{user}:{password}".encode()).decode()
+    host, _, port = config.address.rpartition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=5)
+    try:
+        connection.request("GET", "/_cluster/health", headers={"Authorization": f"Basic {pair}"})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "part", ["rabbitmq", "redis", "elasticsearch", "postgres", "postgres-replica", "pgbouncer"]
+)
 def test_a_server_that_was_killed_is_started_again_with_what_it_had(lab: Lab, part: str) -> None:
     former = lab.parts.running()[part]
     fault(lab, "kill", part)
