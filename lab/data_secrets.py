@@ -14,7 +14,6 @@ FOR_ENDPOINTS: Final = (
     "postgres-reconciler",
     "rabbitmq-reconciler",
     "elasticsearch-reconciler",
-    "elasticsearch-reconciler",
     "redis-config-command",
 )
 

@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from lab import elasticsearch, pgbouncer, postgres, rabbitmq, redis
+from lab import pgbouncer, postgres, rabbitmq, redis
 from lab.data import Server
 from lab.data_secrets import FOR_SPECS, secret, secret_file
-from lab.elasticsearch import ElasticsearchConfig, LabElasticsearch
 from lab.elasticsearch import ElasticsearchConfig, LabElasticsearch
 from lab.layout import Lab, LabError
 from lab.pgbouncer import LabPgbouncer, PgbouncerConfig
@@ -154,13 +153,6 @@ def redis_of(lab: Lab) -> LabRedis:
     return LabRedis(lab.data / "redis", config)
 
 
-def elasticsearch_of(lab: Lab) -> LabElasticsearch:
-    """Return the lab's stand-in for Elasticsearch, whether or not it runs."""
-    accounts = {_RECONCILER: secret(lab, "elasticsearch-reconciler")}
-    config = ElasticsearchConfig(f"{lab.address('30.14')}:9200", accounts=accounts)
-    return LabElasticsearch(lab.data / "elasticsearch", config)
-
-
 def _postgres(lab: Lab) -> System:
     primary, replica, pooler = postgres_of(lab, PRIMARY), postgres_of(lab, REPLICA), pgbouncer_of(lab)
     endpoint = {
@@ -240,24 +232,8 @@ def _redis(lab: Lab) -> System:
     )
 
 
-def _elasticsearch(lab: Lab) -> System:
-    program = elasticsearch_of(lab)
-    endpoint = {
-        "type": "elasticsearch",
-        "urls": [program.url],
-        "user": _RECONCILER,
-        "passwordFile": str(secret_file(lab, "elasticsearch-reconciler")),
-    }
-    return System(
-        (Server("elasticsearch", program),),
-        {"psa-elasticsearch": endpoint},
-        {"elasticsearch": f"{program.url}/"},
-    )
-
-
 _SYSTEMS: Final[tuple[Callable[[Lab], System], ...]] = (_rabbitmq, _postgres, _redis, _elasticsearch)
 _NEEDED: Final[tuple[tuple[str, Callable[[], bool]], ...]] = (
-    (elasticsearch.PACKAGES, elasticsearch.is_installed),
     (postgres.PACKAGES, postgres.is_installed),
     (pgbouncer.PACKAGES, pgbouncer.is_installed),
     ("rabbitmq-server", rabbitmq.is_installed),

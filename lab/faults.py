@@ -13,7 +13,6 @@ from lab.app_fault_commands import app, database
 from lab.control import call_now
 from lab.data_systems import servers_of
 from lab.elasticsearch_faults import elasticsearch
-from lab.elasticsearch_faults import elasticsearch
 from lab.given import with_lab
 from lab.haproxy import LabHaproxy
 from lab.hook_fault_command import clear_hooks, hook
@@ -93,7 +92,7 @@ def clear(lab: Lab, number: int | None) -> None:
     clear_hooks(lab)
 
 
-for command in (app, database, elasticsearch, hook, node, storage, postgres, rabbitmq, redis, elasticsearch):
+for command in (app, database, hook, node, storage, postgres, rabbitmq, redis, elasticsearch):
     fault.add_command(command)
 
 

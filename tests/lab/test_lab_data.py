@@ -1,7 +1,6 @@
 """Data services as parts of a lab: real servers, no daemon."""
 
 import base64
-import http.client
 import json
 import signal
 import stat
@@ -76,7 +75,6 @@ def test_the_settings_name_endpoints_and_secrets_that_only_the_daemon_reads(lab:
     settings = yaml.safe_load(lab.config.read_text())
     assert {name for name in settings["endpoints"] if name.startswith("psa-")} == {
         "psa-db",
-        "psa-elasticsearch",
         "psa-elasticsearch",
         "psa-rabbitmq",
         "psa-redis",
@@ -165,9 +163,8 @@ def test_elasticsearch_is_in_trouble_until_it_is_well(lab: Lab, action: str, ans
 
 def health(lab: Lab) -> tuple[int, Any]:
     word = (lab.secrets / "elasticsearch-reconciler").read_text().strip()
-    request = urllib.request.Request(
-        f"{elasticsearch_of(lab).url}/_cluster/health", headers=basic("psa-reconciler", word)
-    )
+    url = f"{elasticsearch_of(lab).url}/_cluster/health"
+    request = urllib.request.Request(url, headers=basic("psa-reconciler", word))  # noqa: S310 - the lab's own
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - the lab's own
             return answer.status, json.load(answer)
@@ -185,30 +182,7 @@ def _last_save(lab: Lab) -> object:
     return found["rdb_last_bgsave_status"]
 
 
-def test_elasticsearch_is_flooded_and_dries(lab: Lab) -> None:
-    fault(lab, "elasticsearch", "flood")
-    fault(lab, "elasticsearch", "no-master")
-    assert health_of_elasticsearch(lab) == 503
-    fault(lab, "elasticsearch", "well")
-    assert health_of_elasticsearch(lab) == 200
-
-
-def health_of_elasticsearch(lab: Lab) -> int:
-    config = elasticsearch_of(lab).config
-    ((user, password),) = config.accounts.items()
-    pair = base64.b64encode(f"{user}:{password}".encode()).decode()
-    host, _, port = config.address.rpartition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=5)
-    try:
-        connection.request("GET", "/_cluster/health", headers={"Authorization": f"Basic {pair}"})
-        return connection.getresponse().status
-    finally:
-        connection.close()
-
-
-@pytest.mark.parametrize(
-    "part", ["rabbitmq", "redis", "elasticsearch", "postgres", "postgres-replica", "pgbouncer"]
-)
+@pytest.mark.parametrize("part", SERVERS)
 def test_a_server_that_was_killed_is_started_again_with_what_it_had(lab: Lab, part: str) -> None:
     former = lab.parts.running()[part]
     fault(lab, "kill", part)
