@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from crds.meta import Model
 
@@ -178,3 +178,14 @@ class Evidence(Model):
     """Whether a server of the stable colour is UP; None is unknown."""
     stable_probe: bool | None = None
     """Whether the old stable colour answered well when it was last asked; None is unknown."""
+
+
+class Clinging(Model):
+    """Who still comes to the old version after the promotion: clients that a cookie binds."""
+
+    requests: int = 0
+    """The old version's requests at the last look, of all entries."""
+    pids: dict[str, int] = Field(default_factory=dict)
+    """The HAProxy processes of that look, by socket."""
+    looks: int = 0
+    """Looks at which more had come, since the drain is all but over and these processes run."""

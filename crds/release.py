@@ -6,7 +6,8 @@ from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from crds.evidence import Evidence
+from crds.evidence import Clinging, Evidence
+from crds.gates import GateMemo, Gates
 from crds.meta import Claim, Model, ObjectName, Spec
 from crds.quantity import Duration, Share
 from crds.service import Color, Version
@@ -109,6 +110,8 @@ class ReleaseSpec(Spec):
     """Limit of the error rate."""
     response_time: ResponseTime = ResponseTime()
     """Limits of the response time; without one it is only shown."""
+    gates: Gates = Gates()
+    """What must be well behind both versions, in data services: bad or unknown figures hold the release."""
     checks: Annotated[tuple[HookName, ...], AfterValidator(_all_different)] = ()
     """Hooks before anything is changed, in this order; the first failure ends the release."""
     smoke: Annotated[tuple[HookName, ...], AfterValidator(_all_different)] = ()
@@ -344,17 +347,6 @@ class Shown(Model):
     """The verdict of the last second as a sentence."""
 
 
-class Clinging(Model):
-    """Who still comes to the old version after the promotion: clients that a cookie binds."""
-
-    requests: int = 0
-    """The old version's requests at the last look, of all entries."""
-    pids: dict[str, int] = Field(default_factory=dict)
-    """The HAProxy processes of that look, by socket."""
-    looks: int = 0
-    """Looks at which more had come, since the drain is all but over and these processes run."""
-
-
 class ReleaseMemo(Model):
     """What a release writes down each second while it watches."""
 
@@ -391,6 +383,8 @@ class ReleaseMemo(Model):
     """Since when all candidates are healthy."""
     clinging: Clinging | None = None
     """Who still comes to the old version; absent before the promotion."""
+    gates: dict[str, GateMemo] = Field(default_factory=dict)
+    """What each gate is at, by its field in the file."""
     soaked_s: float = 0.0
     """Seconds of the soak that the daemon has really seen."""
     stable_since_rollback: dict[str, Evidence] = Field(default_factory=dict)

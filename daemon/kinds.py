@@ -23,6 +23,7 @@ from metrics.traffic import TrafficMetrics
 from reconcilers.balancer.reconciler import BalancerReconciler
 from reconcilers.container.client import ProxmoxContainers
 from reconcilers.container.reconciler import ContainerReconciler
+from reconcilers.gauges import Gauges
 from reconcilers.release.client import ReportFolder
 from reconcilers.release.observe import Outside
 from reconcilers.release.reconciler import ReleaseReconciler
@@ -142,7 +143,7 @@ def build_reconcilers(
         "Container": ContainerReconciler(clusters),
         "LoadBalancer": BalancerReconciler(transports.haproxy),
         "Release": ReleaseReconciler(
-            _outside(settings, transports),
+            _outside(settings, transports, data.gauges),
             ReleaseMetrics(registry, phases=phases, triggers=triggers),
             process=random.uid(),
             monotonic=clock.monotonic,
@@ -162,7 +163,7 @@ def build_reconcilers(
     }
 
 
-def _outside(settings: Settings, transports: Transports) -> Outside:
+def _outside(settings: Settings, transports: Transports, gauges: Gauges) -> Outside:
     return Outside(
         balancers=transports.haproxy,
         clusters=transports.proxmox,
@@ -170,4 +171,5 @@ def _outside(settings: Settings, transports: Transports) -> Outside:
         hooks=transports.hooks,
         responses=transports.times,
         reports=ReportFolder(settings.state / "reports"),
+        gauges=gauges,
     )

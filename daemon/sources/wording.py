@@ -67,6 +67,7 @@ PATTERNS: Final[Mapping[str, str]] = MappingProxyType({
     r"^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,62}$": "a user of the broker: letters, digits and _ . @ -, 63 at most",
     r"^[A-Za-z0-9_.*#:@/-]{0,255}$": "a routing key such as ticket.*: letters, digits and _ . * # : @ / -",
     r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$": "an argument such as x-max-length: letters, digits, _ . -, 63 at most",
+    r"^\S{1,255}/\S{1,255}$": "VHOST/QUEUE, such as psa/tickets",
     r"^/[\x21-\x7e]*$": "a path that begins with /, such as /health, without spaces",
 })  # fmt: skip
 

@@ -8,6 +8,7 @@ from crds.container import ContainerSpec, ContainerStatus
 from crds.meta import Verb
 from crds.release import Check, Member
 from crds.service import Color, ServiceSpec
+from reconcilers.release.gates import gate_checks
 from reconcilers.release.model import Preflight, SeenMember, Site, Well
 from reconcilers.release.turn import Turn
 from reconcilers.servers import Node, NodeDown
@@ -41,6 +42,7 @@ def environment(turn: Turn) -> tuple[Check, ...]:
         *_places(turn, slots, preflight),
         *_balancers(slots, preflight),
         *_stable(turn),
+        *gate_checks(turn),
         *_hooks(turn),
     )
 

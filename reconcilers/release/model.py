@@ -10,6 +10,7 @@ from crds.freeze import Freeze
 from crds.service import Color, ServiceSpec
 from reconcilers.contract import Intent, Resource
 from reconcilers.counters import CountedNode
+from reconcilers.gauges import Gauge
 from reconcilers.hook_runs import HookResult, HookRun
 from reconcilers.response_times import Answered
 from reconcilers.servers import Node, NodeDown
@@ -69,6 +70,18 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenGate:
+    """What is told of the object that a gate is about; nothing where it was not looked at."""
+
+    is_there: bool
+    last: Gauge | None = None
+    hour_before: Gauge | None = None
+    """The first look of the hour before, or of the daemon."""
+    replicas: tuple[str, ...] = ()
+    """Replicas that must tell how far they are behind; all that do if it is empty."""
+
+
+@dataclass(frozen=True, slots=True)
 class Preflight:
     """What is looked at before anything is changed: clusters and balancers by the name of their endpoint."""
 
@@ -95,6 +108,8 @@ class SeenRelease:
     freeze: Freeze | None = None
     has_report: bool = False
     """Whether the report of this attempt is written."""
+    gates: Mapping[str, SeenGate] = field(default_factory=dict)
+    """By their field in the file."""
 
     def member(self, name: str) -> SeenMember:
         """Return the service of that name."""

@@ -2,18 +2,21 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, cast
 
 from crds.balancer import TrafficSplitSpec
 from crds.container import ContainerSpec
 from crds.freeze import FREEZE, freeze_at
+from crds.gates import Gates
 from crds.meta import Key
+from crds.postgres import PostgresClusterSpec
 from crds.release import Attempt, Member, Phase, ReleaseMemo, ReleaseSpec, ReleaseStatus
 from crds.service import VERSION, Color, ServiceSpec, container_key, split_key
 from reconcilers.contract import PermanentError, Resource, TransientError, View
 from reconcilers.counters import CountedNode
+from reconcilers.gauges import Gauges
 from reconcilers.hook_runs import HookResult, HookState
 from reconcilers.release.client import (
     Balancers,
@@ -25,7 +28,7 @@ from reconcilers.release.client import (
     probe,
     read_site,
 )
-from reconcilers.release.model import Preflight, Probe, SeenMember, SeenRelease, Site
+from reconcilers.release.model import Preflight, Probe, SeenGate, SeenMember, SeenRelease, Site
 from reconcilers.release.phases import ENDED, WATCHED
 from reconcilers.release.preparation import hooks_of, run_id
 from reconcilers.release.report import report_name
@@ -54,6 +57,8 @@ class Outside:
     responses: ResponseLog | None
     """None where no HAProxy sends its log here."""
     reports: Reports
+    gauges: Gauges = field(default_factory=Gauges)
+    """What data services told last."""
 
 
 async def observe_release(
@@ -87,7 +92,22 @@ async def observe_release(
         preflight=preflight.result(),
         freeze=freeze_at(view.value(FREEZE), now),
         has_report=has_report.result(),
+        gates=_gates(outside.gauges, release.spec.gates, view),
     )
+
+
+def _gates(gauges: Gauges, gates: Gates, view: View) -> Mapping[str, SeenGate]:
+    found: dict[str, SeenGate] = {}
+    for name, gate in gates.asked():
+        stored = view.get(gate.key)
+        spec = stored.spec if stored is not None else None
+        found[name] = SeenGate(
+            is_there=stored is not None,
+            last=gauges.of(gate.key),
+            hour_before=gauges.hour_before(gate.key),
+            replicas=tuple(spec.replication.standbys) if isinstance(spec, PostgresClusterSpec) else (),
+        )
+    return found
 
 
 def _stored(view: View, name: str) -> SeenMember:

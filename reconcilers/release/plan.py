@@ -31,6 +31,7 @@ from reconcilers.contract import (
 from reconcilers.hook_runs import HookState
 from reconcilers.release.aftermath import aftermath
 from reconcilers.release.beginning import SUPERSEDED, ReleasePlan, plan_rest
+from reconcilers.release.gates import gated, measured
 from reconcilers.release.model import ReleaseAction, SeenRelease, StopHook
 from reconcilers.release.phases import DEADLINES, ENDED, PROMOTED, WATCHED, Happening, can
 from reconcilers.release.preparation import deploy, health, nothing_yet, pre_check, smoke, verify
@@ -100,9 +101,9 @@ def _frozen_whole(release: Resource[ReleaseSpec], held: tuple[str, str], attempt
 
 def _turned(turn: Turn) -> Turn:
     """Make at most one move, in the order of what is most urgent."""
-    turn, is_watched = turn.timed(), turn.attempt.phase in WATCHED
+    turn, is_watched = measured(turn.timed()), turn.attempt.phase in WATCHED
     turn, judgements = watched(turn) if is_watched else (turn, {})
-    for decide in (lambda each: obeyed(each, judgements), answered, superseded, _hold_ends, _goes_on):
+    for decide in (lambda each: obeyed(each, judgements), gated, answered, superseded, _hold_ends, _goes_on):
         if not turn.is_settled:
             turn = decide(turn)
     if turn.attempt.phase in PROMOTED:

@@ -3,7 +3,8 @@
 from datetime import timedelta
 from typing import Final
 
-from crds.release import Clinging, HoldExit
+from crds.evidence import Clinging
+from crds.release import HoldExit
 from reconcilers.release.phases import Happening
 from reconcilers.release.traffic import connections, not_read_back
 from reconcilers.release.turn import SOON, Turn

@@ -10,12 +10,13 @@ from crds.release import Hold, HoldExit, Member, Phase, Promotion, ReleaseSpec, 
 from crds.service import Color, share_of
 from reconcilers.counters import CountedNode
 from reconcilers.release.analysis import Action, Judgement, judge
+from reconcilers.release.gates import GATE_HOLDS, gate_outlook
 from reconcilers.release.model import SeenMember, Well
 from reconcilers.release.outlook import End, Outlook, outlook, step_outlook, watched_s
 from reconcilers.release.phases import PROMOTED, Happening
 from reconcilers.release.rule import Rule, Sample, SlowLimit, Slowness
 from reconcilers.release.traffic import asked_percent, is_asked, not_read_back
-from reconcilers.release.turn import SOON, Turn
+from reconcilers.release.turn import RULE, SOON, Turn
 from reconcilers.release.watching import advance
 from reconcilers.response_times import Answered
 
@@ -36,7 +37,6 @@ OVERDUE: Final = "Overdue"
 #: A person's hold: the rule's do not take its place.
 PAUSED: Final = "Paused"
 _ALSO: Final = "; meanwhile "
-_RULE: Final = "the rule"
 _LIVELY_S: Final = 600.0
 
 
@@ -170,7 +170,7 @@ def obeyed(turn: Turn, judgements: Mapping[str, Judgement]) -> Turn:
     going = {name: each for name, each in bad.items() if each.action is Action.ROLL_BACK}
     hold = turn.attempt.hold
     if not bad:
-        if hold is not None and hold.by == _RULE and hold.reason not in OPEN_HOLDS:
+        if hold is not None and hold.by == RULE and hold.reason not in OPEN_HOLDS | GATE_HOLDS:
             return turn.released("what was wrong is over")
         return _beside_pause(turn, hold, None, "") if hold is not None and hold.reason == PAUSED else turn
     name, worst = next(iter((going or bad).items()))
@@ -181,7 +181,7 @@ def obeyed(turn: Turn, judgements: Mapping[str, Judgement]) -> Turn:
         )
     if hold is not None and hold.reason == PAUSED:
         return _beside_pause(turn, hold, worst.reason, message)
-    return turn.held(worst.reason, message, by=_RULE, until=turn.hold_until(), then=turn.exit_of_bad_evidence)
+    return turn.held(worst.reason, message, by=RULE, until=turn.hold_until(), then=turn.exit_of_bad_evidence)
 
 
 def _beside_pause(turn: Turn, hold: Hold, reason: str | None, message: str) -> Turn:
@@ -224,11 +224,11 @@ def watch(turn: Turn) -> Turn:
 
 
 def _unwell(turn: Turn) -> Outlook | None:
-    """Say which candidate behind the entry is ill right now, long enough to be rolled back or not."""
+    """Say which candidate behind the entry, or which gate, is ill right now, long enough to act or not."""
     for name, evidence in turn.memo.behind.items():
         if evidence.down_s > 0:
             return Outlook(End.BLOCKED, "Unwell", f"{name}: {evidence.down_reason}")
-    return None
+    return gate_outlook(turn)
 
 
 def _watch_health(turn: Turn) -> Turn:
@@ -246,7 +246,7 @@ def _promotable(turn: Turn, found: Outlook) -> Turn:
     if turn.spec.promotion is Promotion.AUTO:
         return turn.noted("Evidence", found.message).moved(Happening.DONE)
     message = f"{found.message}; `psactl release promote {turn.release.key.name}` promotes it"
-    return turn.held("AwaitingPromotion", message, by=_RULE, until=_patience(turn), then=HoldExit.ROLL_BACK)
+    return turn.held("AwaitingPromotion", message, by=RULE, until=_patience(turn), then=HoldExit.ROLL_BACK)
 
 
 def _patience(turn: Turn) -> datetime:
@@ -262,7 +262,7 @@ def _undecided(turn: Turn, found: Outlook, rest: str) -> Turn:
     lacks_evidence = found.end in {End.NOT_ENOUGH, End.PROMOTE}
     reason = found.reason or "NotEnoughTraffic"
     until = _patience(turn) if lacks_evidence else turn.hold_until()
-    return turn.held(reason, rest, by=_RULE, until=until, then=turn.exit_of_bad_evidence)
+    return turn.held(reason, rest, by=RULE, until=until, then=turn.exit_of_bad_evidence)
 
 
 def shown(turn: Turn, judgements: Mapping[str, Judgement]) -> Turn:

@@ -23,6 +23,8 @@ from reconcilers.release.rule import GAP_S
 SOON: Final = timedelta(milliseconds=100)
 """How soon to look again while something of our own is awaited."""
 TICK: Final = timedelta(seconds=1)
+RULE: Final = "the rule"
+"""Who holds where the evidence says so."""
 
 
 @dataclass(frozen=True, slots=True)

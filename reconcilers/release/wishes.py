@@ -8,6 +8,7 @@ from typing import Final
 from crds.release import HoldExit, Phase, Trigger
 from reconcilers.contract import Answer, Request
 from reconcilers.release.beginning import SUPERSEDED
+from reconcilers.release.gates import UNKNOWN, gate_outlook
 from reconcilers.release.model import Well
 from reconcilers.release.outlook import End, outlook
 from reconcilers.release.phases import PROMOTED, Happening, can
@@ -21,7 +22,7 @@ _TRAFFIC: Final = frozenset({Phase.SPLIT, Phase.WATCH, *PROMOTED})
 #: Holds that a person may end, because he knows what the daemon cannot.
 _LIFTABLE: Final = frozenset({PAUSED, "CommonCause", "NotEnoughTraffic", "HookFailed", "HookLost"})
 #: Holds that say nothing against the candidate.
-_HARMLESS: Final = frozenset({PAUSED, "AwaitingPromotion", "NotEnoughTraffic", "NoResponseTimes"})
+_HARMLESS: Final = frozenset({PAUSED, "AwaitingPromotion", "NotEnoughTraffic", "NoResponseTimes", UNKNOWN})
 
 
 def answered(turn: Turn) -> Turn:
@@ -117,6 +118,9 @@ def _ill(turn: Turn) -> Iterator[str]:
     found = outlook(turn.memo.entries, rule_of(turn.spec, len(turn.attempt.entries)))
     if found.end in {End.LIMIT_EXCEEDED, End.BLOCKED}:
         yield found.message
+    gate = gate_outlook(turn)
+    if gate is not None and gate.end is End.BLOCKED and hold is None:
+        yield gate.message
 
 
 def _paused(turn: Turn, request: Request) -> Turn:

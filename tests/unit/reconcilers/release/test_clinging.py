@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 
 from crds.balancer import ServerState, TrafficSplitSpec
-from crds.evidence import Detector, Evidence, Mark, Tally
-from crds.release import Clinging, Phase
+from crds.evidence import Clinging, Detector, Evidence, Mark, Tally
+from crds.release import Phase
 from crds.service import Color, share_of
 from reconcilers.contract import Amend, Plan
 from reconcilers.counters import CountedNode
