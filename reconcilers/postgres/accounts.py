@@ -94,7 +94,8 @@ def _role_step(
         StepClass.ABSOLUTE,
         target=f"role {name}",
         summary=_sentence(name, found, changes),
-        changes=tuple(Change(f"roles.{name}.{each.path}", each.old, each.new) for each in changes),
+        changes=tuple(Change(f"roles.{name}.{each.path}", each.old, each.new) for each in changes)
+        or (Change(f"roles.{name}", "absent", "there"),),
         origin=cluster.where(f"spec.roles.{name}"),
     )
 

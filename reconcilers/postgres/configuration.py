@@ -25,7 +25,11 @@ def setting_steps(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> 
     for member in seen.answering:
         for name, wanted in cluster.spec.settings.items():
             setting = member.deep.settings.get(name)
-            if setting is None or refusal(setting, wanted) is not None or _is_written(setting, wanted):
+            if (
+                setting is None
+                or refusal(setting, wanted) is not None
+                or _is_written(cluster, setting, wanted)
+            ):
                 continue
             yield Step(
                 SetSetting(Target(cluster.spec.endpoint, member.name), name, wanted),
@@ -37,11 +41,13 @@ def setting_steps(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> 
             )
 
 
-def _is_written(setting: Setting, wanted: str) -> bool:
+def _is_written(cluster: Resource[PostgresClusterSpec], setting: Setting, wanted: str) -> bool:
     """Whether nothing is to be written: it is in force, or in the file and waits."""
     if setting.file_value is not None:
         return same(setting, wanted, setting.file_value)
-    return same(setting, wanted, setting.value)
+    # Who may not see the files sees that a value waits, and not which: ours, unless the spec has changed.
+    was_seen = cluster.observed_generation == cluster.generation
+    return same(setting, wanted, setting.value) or (setting.pending_restart and was_seen)
 
 
 def _sentence(member: SeenMember, name: str, setting: Setting, wanted: str) -> str:
@@ -62,7 +68,7 @@ def waiting(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> tuple[
         if (setting := member.deep.settings.get(name)) is not None
         and _needs_restart(setting)
         and not same(setting, wanted, setting.value)
-        and _is_written(setting, wanted)
+        and _is_written(cluster, setting, wanted)
     )
 
 

@@ -58,7 +58,7 @@ def _inside(
     if found.trouble is not None:
         return
     for each in wish.extensions:
-        if each not in found.extensions:
+        if each not in found.extensions | found.unavailable:
             text = f"make extension {each} in {name}"
             action = MakeExtension(target, name, each)
             yield _step(cluster, action, f"extension {each} in {name}", text, path=f"{name}.extensions")
@@ -150,6 +150,10 @@ def database_problems(
         found = (primary.deep.databases or {}).get(name)
         if found is not None and found.trouble is not None:
             yield "DatabaseUnseen", f"{name}: {found.trouble}"
+        for extension in wish.extensions:
+            if found is not None and extension in found.unavailable:
+                message = f"{name}: the server has no files of extension {extension}: a package is missing"
+                yield "ExtensionUnavailable", message
         owners = {wish.owner, *(schema.owner for schema in wish.schemas.values())} - {None}
         for owner in sorted(str(each) for each in owners):
             if roles is not None and owner not in roles and owner not in cluster.spec.roles:

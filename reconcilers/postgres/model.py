@@ -100,6 +100,8 @@ class SeenDatabase:
 
     owner: str
     extensions: frozenset[str] = frozenset()
+    unavailable: frozenset[str] = frozenset()
+    """Extensions that are asked for and that the server does not have the files of."""
     schemas: Mapping[str, str] = field(default_factory=dict)
     """Owner of each schema."""
     objects: Mapping[str, frozenset[str]] = field(default_factory=dict)

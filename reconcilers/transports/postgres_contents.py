@@ -15,7 +15,7 @@ async def look_inside(member: Member, name: str, owner: str, asked: PgDatabase) 
     if not asked.extensions and not asked.schemas and asked.expect == PgExpected():
         return SeenDatabase(owner)
     try:
-        extensions = await member.fetch(looks.EXTENSIONS, (), name) if asked.extensions else ()
+        extensions, unavailable = await _extensions(member, name, asked.extensions)
         schemas = await member.fetch(looks.SCHEMAS, ([*asked.schemas],), name) if asked.schemas else ()
         names = [*_full_names(asked.expect)]
         objects = await member.fetch(looks.OBJECTS, (names,), name) if names else ()
@@ -25,12 +25,26 @@ async def look_inside(member: Member, name: str, owner: str, asked: PgDatabase) 
     sorts, invalid = looks.read_objects(objects)
     return SeenDatabase(
         owner,
-        extensions=frozenset(looks.word(each, "name") for each in extensions),
+        extensions=extensions,
+        unavailable=unavailable,
         schemas={looks.word(each, "name"): looks.word(each, "owner") for each in schemas},
         objects=sorts,
         invalid_indexes=invalid,
         last_migration=last,
     )
+
+
+async def _extensions(
+    member: Member, database: str, asked: Iterable[str]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the extensions that are there, and those asked for that cannot be made."""
+    if not asked:
+        return frozenset(), frozenset()
+    rows = await member.fetch(looks.EXTENSIONS, (), database)
+    there = frozenset(looks.word(each, "name") for each in rows)
+    missing = [each for each in asked if each not in there]
+    found = await member.fetch(looks.AVAILABLE, (missing,), database) if missing else ()
+    return there, frozenset(missing) - {looks.word(each, "name") for each in found}
 
 
 def _full_names(expect: PgExpected) -> Iterable[str]:

@@ -93,6 +93,8 @@ SELECT d.datname::text AS name, pg_get_userbyid(d.datdba)::text AS owner
 FROM pg_database d WHERE d.datname = ANY($1)
 """
 EXTENSIONS: Final = "SELECT extname::text AS name FROM pg_extension"
+#: Reads the files of all extensions.
+AVAILABLE: Final = "SELECT name::text AS name FROM pg_available_extensions WHERE name = ANY($1)"
 SCHEMAS: Final = """
 SELECT nspname::text AS name, pg_get_userbyid(nspowner)::text AS owner
 FROM pg_namespace WHERE nspname = ANY($1)
