@@ -178,6 +178,13 @@ class Driven:
         """Return what a fresh look would do."""
         return said(await self.look())
 
+    async def until_true(self, holds: Callable[[], bool], seconds: float = 10.0) -> None:
+        """Wait without passes."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, "it does not come about"
+            await asyncio.sleep(0.02)
+
     async def until(self, holds: Callable[[], bool], seconds: float = 10.0) -> None:
         """Make passes until something holds."""
         deadline = time.monotonic() + seconds
@@ -197,13 +204,17 @@ async def driving(
     *,
     user: str = SUPERUSER,
     password: str = PASSWORD,
+    addresses: Mapping[str, str] | None = None,
     **door: Any,
 ) -> AsyncIterator[Driven]:
-    """Put an object on a desk, whose endpoint has *members*, and close all sessions in the end."""
+    """Put an object on a desk, whose endpoint has *members*, and close all sessions in the end.
+
+    *addresses* are other ones than those of the members.
+    """
     secrets, wall, gauges, registry = NamedSecrets(SECRETS), Wall(), Gauges(), CollectorRegistry()
     way = Door(user, "postgres", lambda: Secret(password), **door)
-    addresses = {name: each.config.address for name, each in members.items()}
-    servers = PostgresServers({"psa-db": (way, addresses)})
+    places = {name: each.config.address for name, each in members.items()}
+    servers = PostgresServers({"psa-db": (way, {**places, **(addresses or {})})})
     metrics = PostgresMetrics(registry)
     desk = Desk({"PostgresCluster": PostgresReconciler(servers, secrets, metrics, gauges, wall)})
     desk.put(resource)
