@@ -119,8 +119,8 @@ def rabbit_of(lab: Lab) -> LabRabbit:
     config = RabbitConfig(
         amqp=f"{host}:5672",
         management=f"{host}:15672",
-        distribution_port=25672,
-        # epmd binds 127.0.0.1, too, whatever it is told: a port a lab.
+        # A port a lab: RabbitMQ wants to know it free at all addresses, and epmd binds 127.0.0.1, too.
+        distribution_port=24500 + lab.record.number,
         epmd_port=24300 + lab.record.number,
         user=_RECONCILER,
         password=secret(lab, "rabbitmq-reconciler"),

@@ -45,7 +45,7 @@ def _well(lab: Lab) -> None:
 
 ACTIONS: Final[Mapping[str, Action]] = {
     "read-only": Action("its disk is over the flood stage: no index takes writes", _flood),
-    "busy": Action("every request is answered 429", _be_busy),
+    "busy": Action("what would change something is answered 429", _be_busy),
     "red": Action("a primary shard is gone: the cluster is red", _turn_red),
     "no-master": Action("no master is elected: 503", _lose_master),
     WELL: Action("all of these are over", _well),

@@ -151,20 +151,32 @@ def asked_of_rabbitmq(lab: Lab, path: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("action", "answer"), [("read-only", 200), ("busy", 429), ("red", 200), ("no-master", 503), ("well", 200)]
+    ("action", "method", "status", "color"),
+    [
+        ("read-only", "GET", 200, "green"),
+        ("busy", "PUT", 429, None),
+        ("red", "GET", 200, "red"),
+        ("no-master", "GET", 503, None),
+    ],
 )
-def test_elasticsearch_is_in_trouble_until_it_is_well(lab: Lab, action: str, answer: int) -> None:
+def test_elasticsearch_is_in_trouble_until_it_is_well(
+    lab: Lab, action: str, method: str, status: int, color: str | None
+) -> None:
+    path = "_cluster/health" if method == "GET" else "psa-busy"
     fault(lab, "elasticsearch", action)
-    status, found = health(lab)
-    assert (status, found.get("status") == "red") == (answer, action == "red")
+    code, found = asked_of_elasticsearch(lab, method, path)
+    assert code == status
+    assert color is None or found["status"] == color
     fault(lab, "elasticsearch", "well")
-    assert health(lab)[1]["status"] == "green"
+    assert asked_of_elasticsearch(lab, "GET", "_cluster/health")[1]["status"] == "green"
 
 
-def health(lab: Lab) -> tuple[int, Any]:
-    word = (lab.secrets / "elasticsearch-reconciler").read_text().strip()
-    url = f"{elasticsearch_of(lab).url}/_cluster/health"
-    request = urllib.request.Request(url, headers=basic("psa-reconciler", word))  # noqa: S310 - the lab's own
+def asked_of_elasticsearch(lab: Lab, method: str, path: str) -> tuple[int, Any]:
+    config = elasticsearch_of(lab).config
+    ((user, word),) = config.accounts.items()
+    request = urllib.request.Request(  # noqa: S310 - the lab's own
+        f"http://{config.address}/{path}", method=method, headers=basic(user, word)
+    )
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - the lab's own
             return answer.status, json.load(answer)
