@@ -116,15 +116,6 @@ async def _deep(client: PostgresClient, spec: PostgresClusterSpec, target: Targe
     )
 
 
-def _roles(spec: PostgresClusterSpec) -> tuple[str, ...]:
-    """Return all roles that the spec speaks of: owners and groups must be there before they are used."""
-    names = [*spec.roles, *(group for each in spec.roles.values() for group in each.member_of)]
-    for database in spec.databases.values():
-        owners = (database.owner, *(each.owner for each in database.schemas.values()))
-        names += [each for each in owners if each is not None]
-    return tuple(dict.fromkeys(names))
-
-
 def _passwords(secrets: Secrets, spec: PostgresClusterSpec) -> tuple[Mapping[str, Secret], Mapping[str, str]]:
     """Read the secrets that the spec names; why one cannot be had is a fact, too."""
     known: dict[str, Secret] = {}

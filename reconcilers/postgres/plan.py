@@ -46,6 +46,7 @@ def plan_postgres(cluster: Resource[PostgresClusterSpec], seen: SeenCluster, _no
         status = before if stop[0] == "WrongSystem" else _status(cluster, before, seen)
         return Plan(
             status=status,
+            writes=_alarm(cluster, stop),
             blocked=stop,
             verdicts=(Verdict(ConditionType.READY, Truth.FALSE, *stop), _degraded([stop])),
         )
@@ -68,6 +69,13 @@ def plan_postgres(cluster: Resource[PostgresClusterSpec], seen: SeenCluster, _no
         recheck_after=_SOON if steps and left_to is None else None,
         blocked=left_to or next(iter(_problems(cluster, seen)), None),
     )
+
+
+def _alarm(cluster: Resource[PostgresClusterSpec], stop: Trouble) -> tuple[Note, ...]:
+    """Tell once of what freezes everything."""
+    stalled = cluster.condition(ConditionType.STALLED)
+    is_known = stalled is not None and stalled.status is Truth.TRUE and stalled.reason == stop[0]
+    return () if is_known else (Note(*stop, warning=True),)
 
 
 def _steps(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> Iterable[PostgresStep]:

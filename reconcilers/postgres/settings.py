@@ -79,7 +79,8 @@ def shown(setting: Setting, value: str | None = None) -> str:
         return text or "empty"
     match = re.fullmatch(r"(\d*)(kB|MB|B)", setting.unit or "")
     if match is None or not re.fullmatch(r"[0-9]+", text):
-        return f"{text}{setting.unit or ''}"
+        # Below zero it is no amount, but a word of the setting's own, such as "no limit".
+        return text if text.startswith("-") else f"{text}{setting.unit or ''}"
     size = int(text) * int(match[1] or 1) * _BYTES[match[2]]
     unit = next((unit for unit in ("TB", "GB", "MB", "kB") if size and size % _BYTES[unit] == 0), "B")
     return f"{size // _BYTES[unit]}{unit}"
