@@ -1,15 +1,16 @@
 """What somebody changes on a real RabbitMQ by hand is found, planned in one sentence, put right and kept."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from crds.meta import ConditionType
+from crds.meta import ConditionType, Verb
 from reconcilers.contract import AnyResource, Plan
 from tests.builders_haproxy import said, verdict
 from tests.real_haproxy import until
-from tests.real_rabbitmq import KEY, Driven, Site, a_rabbit, a_site, a_topology, drive
+from tests.real_rabbitmq import KEY, Driven, Site, a_rabbit, a_site, a_topology, drive, told
 
 Hand = tuple[str, tuple[str, ...], Mapping[str, object]]
 
@@ -255,3 +256,40 @@ async def test_what_stands_there_already_as_it_is_asked_is_in_sync(site: Site) -
     again = drive(site.wire, driven.desk.state.objects[KEY])
     assert said(await again.desk.one_pass(KEY)) == []
     assert verdict(await again.desk.look(KEY), ConditionType.DEGRADED) is not None
+
+
+async def test_55_a_policy_that_would_cut_off_messages_lists_the_queues_and_waits(site: Site) -> None:
+    driven = await converged(site)
+    for name in ("cut-1", "cut-2", "cut-3"):
+        await site.by_hand("PUT", "queues", "{v}", name, durable=True)
+        await site.publish(name, 2)
+    cap = {"pattern": "^cut-", "applyTo": "queues", "definition": {"max-length": 1}}
+    driven.desk.put(a_rabbit(vhosts={site.vhost: {"policies": {"cap": cap}}}))
+
+    def has_depths(plan: Plan[Any]) -> bool:
+        return len(plan.steps) == 1 and plan.steps[0].summary.count("(2 messages)") == 3
+
+    plan = await until(lambda: driven.desk.look(KEY), has_depths)
+    (step,) = plan.steps
+    assert step.needs is Verb.LOSSY_POLICY
+    assert step.summary == (
+        f"make policy cap in {site.vhost}: max-length 1 for ^cut-; it touches cut-1 (2 messages), cut-2 (2"
+        " messages), cut-3 (2 messages), whose messages max-length may take away"
+    )
+
+
+async def test_depths_and_consumers_are_told_to_gates_and_metrics_for_the_files_queues(site: Site) -> None:
+    driven = await converged(site)
+    await site.publish("email", 5)
+
+    async def depth() -> float | None:
+        await driven.desk.one_pass(KEY)
+        told_last = driven.gauges.of(KEY)
+        assert told_last is not None
+        return told_last.values.get(f"depth:{site.vhost}/email")
+
+    began = asyncio.get_running_loop().time()
+    await until(depth, lambda found: found == 5)
+    assert asyncio.get_running_loop().time() - began <= 5, "older than the broker's own interval allows"
+    assert told(driven.registry, "queue_messages", vhost=site.vhost, queue="email") == 5
+    assert told(driven.registry, "node_running", node="psa@localhost") == 1
