@@ -137,10 +137,10 @@ def _roll_over(world: World, name: str, actions: Json, now: float) -> None:
     is_full = "max_docs" in limits and state.documents >= int(str(limits["max_docs"]))
     found = re.fullmatch(r"(.*-)(\d+)", name)
     if found is not None and (is_old or is_full):
-        create(
-            world, f"{found[1]}{int(found[2]) + 1:06d}", {"aliases": {alias: {"is_write_index": True}}}, now
-        )
+        following = f"{found[1]}{int(found[2]) + 1:06d}"
+        create(world, following, {}, now)
         state.aliases[alias] = {"is_write_index": False}
+        world.indices[following].aliases[alias] = {"is_write_index": True}
         state.born_at = now
 
 
