@@ -37,11 +37,7 @@ class ReplicationLag(_Gate):
 
 
 class DatabaseErrors(_Gate):
-    """What a PostgreSQL cluster may count in a minute: more than a floor, and than usual, is too much.
-
-    Usual is the hour before the candidate got traffic, or as much of it as the daemon saw. Where it begins
-    within a minute after a step of the release, the release is the likely cause: it is rolled back.
-    """
+    """What a PostgreSQL cluster may count in a minute, beside what is usual there."""
 
     cluster: ObjectName
     """The PostgresCluster."""
@@ -52,7 +48,7 @@ class DatabaseErrors(_Gate):
     conflicts: Count = 10
     """Queries on standbys that replay may always cancel."""
     times: Annotated[float, Field(ge=1, le=1000)] = 3
-    """So many times the usual may be more than that."""
+    """So many times the usual may be more than that; usual is the hour before the candidate had traffic."""
     connections: Share = 0.9
     """Part of max_connections that may be in use: when it is used up, connections are refused."""
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -17,11 +17,13 @@ from daemon.store.operations import Apply
 from lab.pve.cluster import PveCluster, RunningContainer
 from metrics.releases import ReleaseMetrics
 from reconcilers.contract import TransientError
+from reconcilers.gauges import Gauges
 from reconcilers.hook_runs import HookResult, HookRun, HookState
 from reconcilers.release.observe import Outside
 from reconcilers.release.reconciler import ReleaseReconciler
 from reconcilers.response_times import Answered
 from reconcilers.transports.http_probe import HttpAnswer
+from reconcilers.unconfigured import UnconfiguredReconciler
 from tests.builders import START
 from tests.fakes.haproxy import FakeBackend, FakeHaproxy, FakeServer
 from tests.simulation.crashes import Machine
@@ -134,6 +136,8 @@ class ReleaseWorld:
     users: Users = field(default_factory=Users)
     versions: dict[str, Application] = field(default_factory=dict)
     reports: dict[str, str] = field(default_factory=dict)
+    told: Callable[[Gauges], None] | None = None
+    """What data services tell, once a second; each process has gauges of its own."""
     runs: int = 0
     has_log: bool = False
     """Whether HAProxy's log tells of response times."""
@@ -152,6 +156,7 @@ class ReleaseWorld:
         return world
 
     def __post_init__(self) -> None:
+        self.gauges = Gauges()
         self.crowd = Crowd(self.haproxy, self.users, self.versions, self.version_at)
 
     @property
@@ -166,6 +171,7 @@ class ReleaseWorld:
         """Return what a new process would have."""
         self.runs += 1
         self.hooks.restarted()
+        self.gauges = Gauges()
         loop = asyncio.get_running_loop()
         metrics = ReleaseMetrics(CollectorRegistry(), phases=(), triggers=())
         outside = Outside(
@@ -175,6 +181,7 @@ class ReleaseWorld:
             hooks=self.hooks,
             responses=self,
             reports=self,
+            gauges=self.gauges,
         )
         others = self.world.reconcilers()
         release = ReleaseReconciler(
@@ -185,7 +192,8 @@ class ReleaseWorld:
             now=self.world.clock.now,
             shelter=self.world.shelter,
         )
-        return {**others, "Release": release}
+        database = UnconfiguredReconciler("PostgresCluster", "postgres")
+        return {**others, "Release": release, "PostgresCluster": database}
 
     async def get(self, host: str, port: int, path: str) -> HttpAnswer:
         """Answer as the container behind the address would."""
@@ -247,6 +255,8 @@ class ReleaseWorld:
             await asyncio.sleep(1)
             self.cluster.advance(START.timestamp() + asyncio.get_running_loop().time())
             self.crowd.second()
+            if self.told is not None:
+                self.told(self.gauges)
 
 
 def an_edge(nodes: int = 1) -> FakeHaproxy:
