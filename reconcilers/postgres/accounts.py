@@ -42,7 +42,7 @@ def role_steps(
 
 
 def _groups_first(spec: PostgresClusterSpec) -> Iterable[str]:
-    """Yield the roles, each after its groups; in a circle, which the server refuses, as they stand."""
+    """Yield the roles, each after its groups; a spec has no circles."""
     waiting = [*spec.roles]
     while waiting:
         ready = [each for each in waiting if not {*spec.roles[each].member_of} & {*waiting}] or waiting
