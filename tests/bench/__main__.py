@@ -26,6 +26,7 @@ from tests.bench import (
     lockstep,
     log,
     machine,
+    rabbitmq,
     redis,
     rest,
     rollbacks,
@@ -66,6 +67,7 @@ _GROUPS: Final[Mapping[str, tuple[Callable[[], Iterator[Figure]], float]]] = Map
     "log": (log.measure, 0.3),
     "alerts": (alerts.measure, 3),
     "redis": (redis.measure, 0.6),
+    "rabbitmq": (rabbitmq.measure, 1.5),
 })  # fmt: skip
 
 
