@@ -36,7 +36,7 @@ def setting_steps(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> 
                 StepClass.ABSOLUTE,
                 target=f"{name} on {member.name}",
                 summary=_sentence(member, name, setting, wanted),
-                changes=(Change(f"settings.{name}", shown(setting), wanted),),
+                changes=(Change(f"settings.{name}", _before(setting, wanted), wanted),),
                 origin=cluster.where(f"spec.settings.{name}"),
             )
 
@@ -50,8 +50,15 @@ def _is_written(cluster: Resource[PostgresClusterSpec], setting: Setting, wanted
     return same(setting, wanted, setting.value) or (setting.pending_restart and was_seen)
 
 
+def _before(setting: Setting, wanted: str) -> str:
+    """Return what is in force, or where that is right already, what the file says against it."""
+    if setting.file_value is not None and same(setting, wanted, setting.value):
+        return setting.file_value or "empty"
+    return shown(setting)
+
+
 def _sentence(member: SeenMember, name: str, setting: Setting, wanted: str) -> str:
-    text = f"{name} {shown(setting)} → {wanted} on {member.name}"
+    text = f"{name} {_before(setting, wanted)} → {wanted} on {member.name}"
     return f"{text}, written; it takes effect at the next restart" if _needs_restart(setting) else text
 
 
