@@ -97,7 +97,7 @@ class LabElasticsearch:
         return False
 
     def control(self, what: str, **given: JsonValue) -> None:
-        """Tell it a fault: ``flood``, ``dry``, ``age`` (seconds), ``faults`` (color, no_master, busy …)."""
+        """Tell it: flood, dry, age (seconds), faults (color, no_master, busy …) or reset."""
         body = json.dumps(given).encode()
         host, _, port = self.config.address.rpartition(":")
         connection = http.client.HTTPConnection(host, int(port), timeout=_TIMEOUT_S)

@@ -69,7 +69,6 @@ class Served:
         return _response(answered.status, answered.body, dict(answered.headers))
 
     def _control(self, what: str, body: JsonValue) -> None:
-        faults = self.cluster.world.faults
         given = part({"": body}, "")
         match what:
             case "flood":
@@ -78,9 +77,12 @@ class Served:
                 self.cluster.dry()
             case "age":
                 self.shift_s += float(str(given["seconds"]))
+            case "reset":
+                former, self.shift_s = self.cluster.world, 0.0
+                self.cluster.world = World(name=former.name, uuid=former.uuid, accounts=former.accounts)
             case "faults":
                 for name, value in given.items():
-                    setattr(faults, name, value)
+                    setattr(self.cluster.world.faults, name, value)
             case _:
                 raise web.HTTPNotFound
 

@@ -128,13 +128,21 @@ def named(names: Iterable[str], most: int = 10) -> str:
 
 
 def _short(text: str) -> str:
-    for unit, size in (
-        ("ns", _NANOS["h"] * _DAY),
-        ("ns", _NANOS["h"]),
-        ("ns", _NANOS["m"]),
-        ("ns", _NANOS["s"]),
-    ):
-        if text.endswith(unit) and text[:-2].isdigit() and int(text[:-2]) % size == 0 and text != "0ns":
-            letter = {_NANOS["h"] * _DAY: "d", _NANOS["h"]: "h", _NANOS["m"]: "m", _NANOS["s"]: "s"}[size]
-            return f"{int(text[:-2]) // size}{letter}"
+    """Return a text for a sentence; a duration in the largest unit that divides it."""
+    if found := re.fullmatch(r"(\d+)ns", text):
+        amount = int(found[1])
+        for unit, size in (
+            ("d", _DAY * _NANOS["h"]),
+            ("h", _NANOS["h"]),
+            ("m", _NANOS["m"]),
+            ("s", _NANOS["s"]),
+        ):
+            if amount % size == 0:
+                return f"{amount // size}{unit}"
+        return f"{amount / _NANOS['ms']:g}ms"
+    if found := re.fullmatch(r"(\d+)bytes", text):
+        amount, power = int(found[1]), 0
+        while amount and amount % 1024 == 0 and power < len(_POWERS) - 1:
+            amount, power = amount // 1024, power + 1
+        return f"{amount}{_POWERS[power]}"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
