@@ -82,7 +82,7 @@ async def test_what_is_declared_is_seen_at_once_and_the_same_again_is_nothing(be
     assert (bench.vhost, "") in seen.exchanges
 
 
-async def test_another_argument_is_refused_for_good_and_changes_nothing(bench: Bench) -> None:
+async def test_f51_another_argument_is_refused_for_good_and_changes_nothing(bench: Bench) -> None:
     await bench.queue("mail", max_length=10)
     with pytest.raises(PermanentError, match="inequivalent arg") as refused:
         await bench.queue("mail", max_length=20)
