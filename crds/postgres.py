@@ -1,6 +1,6 @@
 """PostgresCluster: the members of one PostgreSQL cluster, its settings, roles, databases and replication."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -110,6 +110,35 @@ ObjectPath = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_$]{0,62}(\.[A-Za-z_][A-Za-z0-9_$]{0,62})?$")
 ]
 ServerAddress = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:_-]{1,253}:\d{1,5}$")]
+
+
+#: Sizes and times: whatever says where pgBouncer listens, and whom it lets in, stands in its own file.
+PoolerSettingName = Literal[
+    "pool_mode",
+    "max_client_conn",
+    "default_pool_size",
+    "min_pool_size",
+    "reserve_pool_size",
+    "reserve_pool_timeout",
+    "max_db_connections",
+    "max_user_connections",
+    "server_idle_timeout",
+    "server_lifetime",
+    "server_connect_timeout",
+    "server_login_retry",
+    "server_check_delay",
+    "server_round_robin",
+    "query_timeout",
+    "query_wait_timeout",
+    "client_idle_timeout",
+    "client_login_timeout",
+    "idle_transaction_timeout",
+    "log_connections",
+    "log_disconnections",
+    "log_pooler_errors",
+    "log_stats",
+    "stats_period",
+]
 
 
 class PgRole(Model):
@@ -222,6 +251,17 @@ class PgReplication(Model):
     """How much disk a slot that nobody reads may hold back."""
 
 
+class PgPooler(Model):
+    """pgBouncer in front of the cluster, the pooler of the endpoint. What is left out is not managed."""
+
+    settings: dict[PoolerSettingName, SettingValue] = Field(default_factory=dict)
+    """Settings that hold until pgBouncer starts again or reads its file: write them there, too."""
+    databases: tuple[DatabaseName, ...] = ()
+    """Databases that it must list; verified."""
+    wait_limit_s: Annotated[float, Field(gt=0, le=3600)] = 5.0
+    """How long a client may wait for a connection to the server."""
+
+
 class PostgresClusterSpec(Spec):
     """One PostgreSQL cluster, version 13 or newer."""
 
@@ -239,6 +279,8 @@ class PostgresClusterSpec(Spec):
     """Databases that must be there; others are left alone."""
     replication: PgReplication = PgReplication()
     """Slots and standbys."""
+    pooler: PgPooler | None = None
+    """pgBouncer in front of it."""
     archived: bool = False
     """Whether WAL must be archived without failures; verified."""
 
@@ -249,6 +291,16 @@ class PostgresClusterSpec(Spec):
                 raise ValueError(f"replication.standbys.{name}.slot: {standby.slot} is not among the slots")
             if standby.slot is not None and self.replication.slots[standby.slot].plugin is not None:
                 raise ValueError(f"replication.standbys.{name}.slot: {standby.slot} is logical")
+        return self
+
+    @model_validator(mode="after")
+    def _has_no_circle(self) -> "PostgresClusterSpec":
+        waiting = {*self.roles}
+        while waiting:
+            free = {each for each in waiting if not waiting.intersection(self.roles[each].member_of)}
+            if not free:
+                raise ValueError(f"roles: {', '.join(sorted(waiting))} would be members of themselves")
+            waiting -= free
         return self
 
     def claims(self, name: str) -> tuple[Claim, ...]:

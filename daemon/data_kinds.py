@@ -12,8 +12,10 @@ from daemon.ports import Clock, Random
 from daemon.secrets import SecretFiles, read_secret
 from daemon.settings import Settings
 from daemon.settings_data import ElasticsearchEndpoint, PostgresEndpoint, RabbitEndpoint, RedisEndpoint
+from metrics.pgbouncer import PgbouncerMetrics
 from reconcilers.contract import Secret
 from reconcilers.gauges import Gauges
+from reconcilers.postgres.client import PoolerClient
 from reconcilers.transports.hooks import HookRunner
 from reconcilers.unconfigured import UnconfiguredReconciler
 
@@ -78,7 +80,42 @@ def build_postgres(parts: DataParts) -> AnyReconciler:
     )
     parts.closing.append(servers.close)
     metrics = PostgresMetrics(parts.registry)
-    return PostgresReconciler(servers, parts.secrets, metrics, parts.gauges, parts.clock.now)
+    poolers, pooler_metrics = _poolers(parts)
+    return PostgresReconciler(
+        servers,
+        parts.secrets,
+        metrics,
+        parts.gauges,
+        parts.clock.now,
+        poolers=poolers,
+        pooler_metrics=pooler_metrics,
+    )
+
+
+def _poolers(parts: DataParts) -> tuple[PoolerClient | None, PgbouncerMetrics | None]:
+    """Make the consoles of the endpoints that have a pooler; nothing is loaded if none has."""
+    settings = {
+        name: each.pooler
+        for name, each in parts.settings.endpoints.items()
+        if isinstance(each, PostgresEndpoint) and each.pooler is not None
+    }
+    if not settings:
+        return None, None
+    # Loaded only where a pooler asks for it: 12 MB.
+    from reconcilers.transports.pgbouncer import Console, Poolers  # noqa: PLC0415 - as above
+    from reconcilers.transports.postgres_session import Door  # noqa: PLC0415 - as above
+
+    poolers = Poolers(
+        {
+            name: Console(
+                Door(each.user, "pgbouncer", functools.partial(read_secret, each.password_file)),
+                each.address,
+            )
+            for name, each in settings.items()
+        }
+    )
+    parts.closing.append(poolers.close)
+    return poolers, PgbouncerMetrics(parts.registry)
 
 
 def build_redis(parts: DataParts) -> AnyReconciler:

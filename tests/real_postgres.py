@@ -20,11 +20,13 @@ from lab.pgbouncer import LabPgbouncer, PgbouncerConfig
 from lab.postgres import SUPERUSER, LabPostgres, PostgresConfig
 from lab.processes import send
 from lab.users import give_away
+from metrics.pgbouncer import PgbouncerMetrics
 from metrics.postgres import PostgresMetrics
 from reconcilers.contract import AnyResource, PermanentError, Plan, Secret
 from reconcilers.gauges import Gauges
 from reconcilers.postgres.observe import DEEP_FOR
 from reconcilers.postgres.reconciler import PostgresReconciler
+from reconcilers.transports.pgbouncer import Console, Poolers
 from reconcilers.transports.postgres import PostgresServers
 from reconcilers.transports.postgres_session import Door
 from tests.builders import START, a_resource
@@ -162,6 +164,7 @@ class Driven:
     secrets: NamedSecrets
     wall: Wall
     servers: PostgresServers
+    poolers: Poolers
     gauges: Gauges
     registry: CollectorRegistry
 
@@ -205,6 +208,7 @@ async def driving(
     user: str = SUPERUSER,
     password: str = PASSWORD,
     addresses: Mapping[str, str] | None = None,
+    pooler: LabPgbouncer | None = None,
     **door: Any,
 ) -> AsyncIterator[Driven]:
     """Put an object on a desk, whose endpoint has *members*, and close all sessions in the end.
@@ -215,10 +219,21 @@ async def driving(
     way = Door(user, "postgres", lambda: Secret(password), **door)
     places = {name: each.config.address for name, each in members.items()}
     servers = PostgresServers({"psa-db": (way, {**places, **(addresses or {})})})
-    metrics = PostgresMetrics(registry)
-    desk = Desk({"PostgresCluster": PostgresReconciler(servers, secrets, metrics, gauges, wall)})
+    consoles = {} if pooler is None else {"psa-db": Console(way, pooler.config.address)}
+    poolers = Poolers(consoles)
+    reconciler = PostgresReconciler(
+        servers,
+        secrets,
+        PostgresMetrics(registry),
+        gauges,
+        wall,
+        poolers=poolers,
+        pooler_metrics=PgbouncerMetrics(registry),
+    )
+    desk = Desk({"PostgresCluster": reconciler})
     desk.put(resource)
     try:
-        yield Driven(desk, secrets, wall, servers, gauges, registry)
+        yield Driven(desk, secrets, wall, servers, poolers, gauges, registry)
     finally:
         await servers.close()
+        await poolers.close()

@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from reconcilers.postgres.client import PostgresClient
+from reconcilers.postgres.client import PoolerClient, PostgresClient
 from reconcilers.postgres.model import (
     Connect,
     GiveDatabase,
@@ -13,11 +13,12 @@ from reconcilers.postgres.model import (
     PutRole,
     PutSchema,
     ResumeReplay,
+    SetPooler,
     SetSetting,
 )
 
 
-async def apply_action(client: PostgresClient, action: PostgresAction) -> None:
+async def apply_action(client: PostgresClient, poolers: PoolerClient, action: PostgresAction) -> None:
     """Send what one action asks for."""
     match action:
         case SetSetting(target, name, value):
@@ -30,6 +31,8 @@ async def apply_action(client: PostgresClient, action: PostgresAction) -> None:
             await client.make_slot(target, name, plugin, database)
         case PutRole():
             await client.put_role(action)
+        case SetPooler(target, name, value):
+            await poolers.set(target.endpoint, name, value)
         case MakeDatabase() | GiveDatabase() | MakeExtension() | PutSchema():
             await _in_database(client, action)
         case _:

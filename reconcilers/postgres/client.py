@@ -4,7 +4,37 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from crds.postgres import PgDatabase
-from reconcilers.postgres.model import Deep, PutRole, PutSchema, SeenMember, Target
+from reconcilers.contract import PermanentError
+from reconcilers.postgres.model import Deep, PutRole, PutSchema, SeenMember, SeenPooler, Target
+
+
+class PoolerClient(Protocol):
+    """The poolers of all endpoints. Calls raise TransientError, NotSentError or PermanentError."""
+
+    def has(self, endpoint: str) -> bool:
+        """Whether an endpoint has a pooler."""
+        ...
+
+    async def look(self, endpoint: str) -> SeenPooler:
+        """Look at settings, databases and pools."""
+        ...
+
+    async def set(self, endpoint: str, name: str, value: str) -> None:
+        """Set one setting."""
+        ...
+
+
+class NoPoolers:
+    """The poolers of settings without any."""
+
+    def has(self, endpoint: str) -> bool:
+        return False
+
+    async def look(self, endpoint: str) -> SeenPooler:
+        raise PermanentError(f"endpoint {endpoint} has no pooler", reason="UnknownEndpoint")
+
+    async def set(self, endpoint: str, name: str, value: str) -> None:
+        raise PermanentError(f"endpoint {endpoint} has no pooler", reason="UnknownEndpoint")
 
 
 class PostgresClient(Protocol):

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from crds.postgres import PostgresClusterSpec
+from metrics.pgbouncer import PoolReading
 from metrics.postgres import MemberCounts, MemberReading, PostgresReading, ReplicaReading, SlotReading
-from reconcilers.postgres.model import SeenCluster, SeenMember, SeenSlot
+from reconcilers.postgres.model import LostPooler, SeenCluster, SeenMember, SeenPooler, SeenSlot
 from reconcilers.postgres.replication import MEBIBYTE, behind_bytes, behind_s
 
 _STREAMING: Final = "streaming"
@@ -50,6 +51,18 @@ def reading(spec: PostgresClusterSpec, seen: SeenCluster) -> PostgresReading:
         lag_limit_bytes=spec.replication.lag_limit * MEBIBYTE,
         slot_limit_bytes=spec.replication.slot_limit * MEBIBYTE,
     )
+
+
+def pools(seen: SeenPooler | LostPooler) -> Mapping[tuple[str, str], PoolReading] | None:
+    """Return the pools by database and user; None where nobody answered."""
+    if isinstance(seen, LostPooler):
+        return None
+    return {
+        (each.database, each.user): PoolReading(
+            each.clients, each.waiting, each.servers, each.waited_s, each.size
+        )
+        for each in seen.pools
+    }
 
 
 def _member(member: SeenMember) -> MemberReading:

@@ -163,12 +163,55 @@ class LostMember:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolerSetting:
+    """A row of pgBouncer's SHOW CONFIG."""
+
+    value: str
+    is_changeable: bool
+    """Whether it can be set while pgBouncer runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A row of SHOW POOLS; ``servers`` are all connections to the server, used or not."""
+
+    database: str
+    user: str
+    clients: int
+    waiting: int
+    servers: int
+    waited_s: float
+    """How long the first of those who wait does."""
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SeenPooler:
+    """pgBouncer, as its admin console describes it."""
+
+    version: str
+    settings: Mapping[str, PoolerSetting] = field(default_factory=dict)
+    databases: frozenset[str] = frozenset()
+    paused: frozenset[str] = frozenset()
+    pools: tuple[Pool, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LostPooler:
+    """A pgBouncer that did not answer, or did not let us in."""
+
+    trouble: str
+
+
+@dataclass(frozen=True, slots=True)
 class SeenCluster:
     """All members. ``secrets`` are the passwords that the spec names, ``missing`` why one cannot be had."""
 
     members: tuple[SeenMember | LostMember, ...]
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
+    pooler: SeenPooler | LostPooler | None = None
+    """None where the spec does not ask for it, or the endpoint has none."""
 
     @property
     def answering(self) -> tuple[SeenMember, ...]:
@@ -288,6 +331,15 @@ class PutSchema:
     is_new: bool
 
 
+@dataclass(frozen=True, slots=True)
+class SetPooler:
+    """SET on pgBouncer's console."""
+
+    target: Target
+    name: str
+    value: str
+
+
 PostgresAction = (
     SetSetting
     | Connect
@@ -298,4 +350,5 @@ PostgresAction = (
     | GiveDatabase
     | MakeExtension
     | PutSchema
+    | SetPooler
 )

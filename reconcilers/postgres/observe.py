@@ -9,8 +9,16 @@ from typing import Final
 from crds.postgres import PostgresClusterSpec
 from reconcilers.contract import PermanentError, Resource, Secret, Secrets, TransientError
 from reconcilers.postgres.accounts import named_roles
-from reconcilers.postgres.client import PostgresClient
-from reconcilers.postgres.model import Deep, LostMember, SeenCluster, SeenMember, Target
+from reconcilers.postgres.client import PoolerClient, PostgresClient
+from reconcilers.postgres.model import (
+    Deep,
+    LostMember,
+    LostPooler,
+    SeenCluster,
+    SeenMember,
+    SeenPooler,
+    Target,
+)
 
 #: How old a deep look may be.
 DEEP_FOR: Final = timedelta(seconds=60)
@@ -70,6 +78,16 @@ async def observe_postgres(
         whole = [group.create_task(_member(client, cluster, each, memory, now)) for each in cheap]
     known, missing = _passwords(secrets, cluster.spec)
     return SeenCluster(tuple(each.result() for each in whole), known, missing)
+
+
+async def observe_pooler(poolers: PoolerClient, spec: PostgresClusterSpec) -> SeenPooler | LostPooler | None:
+    """Look at the pooler, where the spec asks for it and the endpoint has one."""
+    if spec.pooler is None or not poolers.has(spec.endpoint):
+        return None
+    try:
+        return await poolers.look(spec.endpoint)
+    except (TransientError, PermanentError) as exc:
+        return LostPooler(str(exc))
 
 
 async def _look(client: PostgresClient, target: Target) -> SeenMember | LostMember:

@@ -25,6 +25,7 @@ from reconcilers.postgres.model import (
     SeenCluster,
     SeenMember,
 )
+from reconcilers.postgres.pooler import pooler_down, pooler_problems, pooler_steps, pooler_trouble
 from reconcilers.postgres.replication import (
     frozen,
     slot_line,
@@ -61,10 +62,11 @@ def plan_postgres(cluster: Resource[PostgresClusterSpec], seen: SeenCluster, _no
     lacking = tuple(missing_objects(cluster, primary)) if primary is not None else ()
     restarts = status.pending_restart
     order = (f"{', '.join(restarts)}; {restart_order(cluster, seen)}",) if restarts else ()
+    troubles = [*degraded(cluster, seen, lacking, order), *pooler_trouble(cluster, seen)]
     return Plan(
         steps=() if left_to is not None else steps,
         writes=tuple(_notes(before, status)),
-        verdicts=(*_ready(cluster, seen), _degraded([*degraded(cluster, seen, lacking, order)])),
+        verdicts=(*_ready(cluster, seen), _degraded(troubles)),
         status=status,
         recheck_after=_SOON if steps and left_to is None else None,
         blocked=left_to or next(iter(_problems(cluster, seen)), None),
@@ -92,6 +94,7 @@ def _steps(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> Iterabl
     if primary is not None:
         yield from database_steps(cluster, primary, roles)
     yield from setting_steps(cluster, seen)
+    yield from pooler_steps(cluster, seen)
 
 
 def _left_to_patroni(seen: SeenCluster, steps: Sequence[PostgresStep]) -> Trouble | None:
@@ -117,6 +120,7 @@ def _problems(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> Iter
         yield from slot_problems(cluster, primary)
         yield from database_problems(cluster, primary)
     yield from setting_problems(cluster, seen)
+    yield from pooler_problems(cluster, seen)
 
 
 def _status(
@@ -161,7 +165,7 @@ def _notes(before: PostgresClusterStatus, now: PostgresClusterStatus) -> Iterabl
 
 def _ready(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> Iterable[Verdict]:
     """Say Ready only where "no steps left" is not the whole truth."""
-    wrong = [*not_ready(cluster, seen)]
+    wrong = [*not_ready(cluster, seen), *pooler_down(cluster, seen)]
     if wrong:
         truth = Truth.UNKNOWN if wrong[0][0] == PRIMARY_UNSEEN else Truth.FALSE
         yield Verdict(ConditionType.READY, truth, wrong[0][0], "; ".join(text for _, text in wrong))

@@ -1,18 +1,20 @@
 """The kind PostgresCluster: observe, plan and apply put together."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from crds.postgres import PostgresClusterSpec
+from metrics.pgbouncer import PgbouncerMetrics
 from metrics.postgres import PostgresMetrics
 from reconcilers.contract import DONE, Outcome, PermanentError, Plan, Resource, Secrets, Step, View
 from reconcilers.gauges import Gauge, Gauges
 from reconcilers.postgres.apply import apply_action
-from reconcilers.postgres.client import PostgresClient
-from reconcilers.postgres.figures import figures, reading
+from reconcilers.postgres.client import NoPoolers, PoolerClient, PostgresClient
+from reconcilers.postgres.figures import figures, pools, reading
 from reconcilers.postgres.model import PostgresAction, SeenCluster
-from reconcilers.postgres.observe import Memory, observe_postgres
+from reconcilers.postgres.observe import Memory, observe_pooler, observe_postgres
 from reconcilers.postgres.plan import plan_postgres
 
 _TIDY_EVERY: Final = timedelta(minutes=1)
@@ -32,8 +34,13 @@ class PostgresReconciler:
         metrics: PostgresMetrics,
         gauges: Gauges,
         now: Callable[[], datetime],
+        *,
+        poolers: PoolerClient | None = None,
+        pooler_metrics: PgbouncerMetrics | None = None,
     ) -> None:
-        """Take *now*, the wall time that figures are told with."""
+        """Take *now*, the wall time that figures are told with; without *poolers* no endpoint has one."""
+        self._poolers = poolers or NoPoolers()
+        self._pooler_metrics = pooler_metrics
         self._client = client
         self._secrets = secrets
         self._metrics = metrics
@@ -50,11 +57,14 @@ class PostgresReconciler:
         self._tidy(view, now)
         try:
             seen = await observe_postgres(self._client, self._secrets, resource, self._memory, now)
+            seen = replace(seen, pooler=await observe_pooler(self._poolers, resource.spec))
         except PermanentError:
             self._gauges.forget(resource.key)
             raise
         self._tell(resource, seen, now)
         self._metrics.looked(resource.key.name, reading(resource.spec, seen))
+        if self._pooler_metrics is not None and seen.pooler is not None:
+            self._pooler_metrics.looked(resource.key.name, pools(seen.pooler))
         return seen
 
     def plan(
@@ -66,7 +76,7 @@ class PostgresReconciler:
         # Whatever becomes of it: the next look must see what is so now, on standbys, too.
         for target in [each for each in self._memory if each.endpoint == step.action.target.endpoint]:
             del self._memory[target]
-        await apply_action(self._client, step.action)
+        await apply_action(self._client, self._poolers, step.action)
         return DONE
 
     def _tell(self, resource: Resource[PostgresClusterSpec], seen: SeenCluster, now: datetime) -> None:
@@ -82,4 +92,7 @@ class PostgresReconciler:
         """Drop the series of objects that are gone; now and then, because it reads the whole store."""
         if self._tidied_at is None or now - self._tidied_at >= _TIDY_EVERY:
             self._tidied_at = now
-            self._metrics.keep_only({each.key.name for each in view.list(self.kind)})
+            names = {each.key.name for each in view.list(self.kind)}
+            self._metrics.keep_only(names)
+            if self._pooler_metrics is not None:
+                self._pooler_metrics.keep_only(names)
