@@ -144,6 +144,15 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
+class Gate:
+    """What a gate is at: well, broken or unknown; ``says`` has value, limit and sample of ``read_at``."""
+
+    state: str
+    says: str
+    read_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Quarantine:
     """A version that is not tried again by itself."""
 
@@ -195,6 +204,7 @@ class Release:
     quarantine: tuple[Quarantine, ...]
     visible: str
     figures: Mapping[str, Figures]
+    gates: Mapping[str, Gate]
     requests: tuple[Request, ...]
     held_s: float
     soaked_s: float
@@ -233,6 +243,7 @@ def release(raw: Any) -> Release:
         quarantine=tuple(_quarantine(each) for each in status.get("quarantine", [])),
         visible=line(status.get("visible", "")),
         figures=_figures(memo) if is_of_now else {},
+        gates=_gates(memo) if is_of_now and newest[0].is_running else {},
         requests=tuple(_request(each) for each in raw["metadata"].get("requests", [])),
         held_s=float(memo.get("heldS", 0.0)) if is_of_now else 0.0,
         soaked_s=float(memo.get("soakedS", 0.0)) if is_of_now else 0.0,
@@ -335,6 +346,13 @@ def _request(raw: Any) -> Request:
 def _figures(memo: Any) -> Mapping[str, Figures]:
     entries = memo.get("entries", {})
     return {line(name): _shown(raw, entries.get(name, {})) for name, raw in memo["shown"].items()}
+
+
+def _gates(memo: Any) -> Mapping[str, Gate]:
+    return {
+        line(name): Gate(line(raw["state"]), line(raw["says"]), instant(raw.get("readAt")))
+        for name, raw in memo.get("gates", {}).items()
+    }
 
 
 def _shown(raw: Any, evidence: Any) -> Figures:

@@ -7,6 +7,7 @@ from daemon.cli.blocks import pairs, section
 from daemon.cli.facts import Happening
 from daemon.cli.release.facts import Attempt, Part, Release
 from daemon.cli.release.figures import figure_lines
+from daemon.cli.release.gates import gate_lines
 from daemon.cli.release.outlook import Said, coming, commands, live, obstacles, verdict, waited_for
 from daemon.cli.release.phases import Phase
 from daemon.cli.release.scene import Scene
@@ -98,6 +99,8 @@ def _sections(scene: Scene, screen: Screen) -> Iterator[str]:
     yield section("Phases", strip(attempt, scene.events, screen.inside), screen)
     for name, figures in sorted(release.figures.items()):
         yield section(f"Figures of {name}", list(figure_lines(figures, release.wish, screen.inside)), screen)
+    if release.gates:
+        yield section("Gates", list(gate_lines(release.gates, screen.inside, scene.now)), screen)
 
 
 def roles(scene: Scene, attempt: Attempt, screen: Screen) -> list[str]:
