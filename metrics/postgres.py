@@ -75,8 +75,6 @@ class PostgresReading:
     slots: Mapping[str, SlotReading] = field(default_factory=dict)
     lag_limit_bytes: float | None = None
     slot_limit_bytes: float | None = None
-    backup_at: float | None = None
-    """When the last good backup ended, in seconds since 1970."""
 
 
 class PostgresMetrics:
@@ -105,7 +103,6 @@ class PostgresMetrics:
             Family("slot_lost", "Whether WAL that a slot needs is gone", _SLOT),
             Family("slot_retained_bytes", "Disk that a slot holds back", _SLOT),
             Family("slot_limit_bytes", "Disk that the file allows a slot to hold back"),
-            Family("backup_timestamp_seconds", "When the last good backup ended"),
         )
         self._counts = Counts(
             registry,
@@ -127,7 +124,6 @@ class PostgresMetrics:
             ("split_brain",): sum(not each.in_recovery for each in reading.members.values() if each) > 1,
             ("replication_lag_limit_bytes",): reading.lag_limit_bytes,
             ("slot_limit_bytes",): reading.slot_limit_bytes,
-            ("backup_timestamp_seconds",): reading.backup_at,
         }
         for name, member in reading.members.items():
             values["member_up", name] = member is not None

@@ -50,14 +50,17 @@ class _Server:
 
 
 class RedisMetrics:
-    """All families of Redis, in a registry of the caller's. Series go with their object."""
+    """All families of Redis, in a registry of the caller's. Series go with their object.
+
+    It is the label ``redis``: ``instance`` is Prometheus's own.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(f"psa_redis_{name}", text, ["instance", *labels], registry=registry)
+            return Gauge(f"psa_redis_{name}", text, ["redis", *labels], registry=registry)
 
         def counter(name: str, text: str) -> Counter:
-            return Counter(f"psa_redis_{name}", text, ["instance"], registry=registry)
+            return Counter(f"psa_redis_{name}", text, ["redis"], registry=registry)
 
         self._used = gauge("memory_used_bytes", "Memory in use")
         self._limit = gauge("memory_limit_bytes", "maxmemory; 0 is no limit")
@@ -89,9 +92,9 @@ class RedisMetrics:
             if method in reading.persistence_ok:
                 self._well.labels(instance, method).set(reading.persistence_ok[method])
             else:
-                self._well.remove_by_labels({"instance": instance, "method": method})
+                self._well.remove_by_labels({"redis": instance, "method": method})
         if reading.link_up is None:
-            self._link.remove_by_labels({"instance": instance})
+            self._link.remove_by_labels({"redis": instance})
         else:
             self._link.labels(instance).set(reading.link_up)
         self._replicas(instance, known, reading.lags)
@@ -122,7 +125,7 @@ class RedisMetrics:
         if known is not None:
             self._replicas(instance, known, {})
             for each in self._moments():
-                each.remove_by_labels({"instance": instance})
+                each.remove_by_labels({"redis": instance})
 
     def keep_only(self, instances: Collection[str]) -> None:
         """Remove the series of all other objects."""

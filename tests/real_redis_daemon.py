@@ -64,7 +64,7 @@ class Daemon:
         await until(look, bool)
 
     def figure(self, name: str) -> float | None:
-        return self.registry.get_sample_value(f"psa_redis_{name}", {"instance": KEY.name})
+        return self.registry.get_sample_value(f"psa_redis_{name}", {"redis": KEY.name})
 
 
 def the_settings(folder: Path, **addresses: str) -> Settings:

@@ -188,10 +188,10 @@ async def test_an_empty_server_becomes_a_replica_and_its_lag_is_told(site: Site)
     gauge, place = driven.gauges.of(KEY), replica.config.address
     assert gauge is not None
     assert (gauge.values[f"lag_seconds:{place}"] <= 1, gauge.values["keys"]) == (True, 3)
-    labels = {"instance": KEY.name, "replica": place}
+    labels = {"redis": KEY.name, "replica": place}
     lag_bytes = driven.registry.get_sample_value("psa_redis_replication_lag_bytes", labels)
     assert lag_bytes == gauge.values[f"lag_bytes:{place}"]
-    link = {"instance": REPLICA.name}
+    link = {"redis": REPLICA.name}
     assert driven.registry.get_sample_value("psa_redis_primary_link_up", link) == 1
     primary.kill()
     plan = await until(lambda: driven.desk.one_pass(REPLICA), lambda plan: trouble(plan) != "")

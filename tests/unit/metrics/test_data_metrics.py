@@ -36,7 +36,6 @@ CLUSTER = PostgresReading(
     slots={"db2": SlotReading(active=True, lost=False, retained_bytes=16.0)},
     lag_limit_bytes=1024.0,
     slot_limit_bytes=4096.0,
-    backup_at=1_700_000_000.0,
 )
 QUEUE = QueueReading(messages=7, unacknowledged=2, consumers=1, published=100, delivered=93, epoch="a")
 BROKER = RabbitReading(

@@ -23,7 +23,7 @@ READING = RedisReading(
 
 
 def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
-    return registry.get_sample_value(f"psa_redis_{name}", {"instance": "psa-redis", **labels})
+    return registry.get_sample_value(f"psa_redis_{name}", {"redis": "psa-redis", **labels})
 
 
 def test_a_look_sets_every_gauge() -> None:
@@ -78,4 +78,4 @@ def test_the_series_go_with_their_object() -> None:
     metrics.looked("psa-redis", READING)
     metrics.keep_only(set())
 
-    assert b'instance="psa-redis"' not in generate_latest(registry)
+    assert b'redis="psa-redis"' not in generate_latest(registry)
