@@ -103,6 +103,10 @@ _OF_KIND: Final[Mapping[str, _Columns]] = {
         "PRIMARY": lambda found: text_at(found, "status", "primary"),
         "RESTART": lambda found: text_at(found, "status", "pendingRestart"),
     },
+    "RabbitMQ": {
+        "VERSION": lambda found: text_at(found, "status", "version"),
+        "ALARMS": lambda found: text_at(found, "status", "alarms"),
+    },
     "RedisInstance": {
         "VERSION": lambda found: text_at(found, "status", "version"),
         "ROLE": lambda found: text_at(found, "status", "role"),

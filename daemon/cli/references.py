@@ -13,6 +13,7 @@ KIND_WORDS: Final = {
     "Elasticsearch": ("es", "elastic", "elasticsearches"),
     "LoadBalancer": ("lb", "lbs", "loadbalancers"),
     "PostgresCluster": ("pg", "postgres", "postgresclusters"),
+    "RabbitMQ": ("rmq", "rabbit", "rabbitmqs"),
     "RedisInstance": ("redis", "redisinstances"),
     "Release": ("rel", "rels", "releases"),
     "Service": ("svc", "svcs", "services"),
