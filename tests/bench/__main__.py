@@ -21,11 +21,13 @@ from lab.start import Options, bring_up
 from tests.bench import (
     alerts,
     decision,
+    elasticsearch,
     exposition,
     figures,
     lockstep,
     log,
     machine,
+    postgres,
     rabbitmq,
     redis,
     rest,
@@ -66,8 +68,10 @@ _GROUPS: Final[Mapping[str, tuple[Callable[[], Iterator[Figure]], float]]] = Map
     "rest": (rest.measure, 1.5),
     "log": (log.measure, 0.3),
     "alerts": (alerts.measure, 3),
+    "postgres": (postgres.measure, 1),
     "redis": (redis.measure, 0.6),
     "rabbitmq": (rabbitmq.measure, 1.5),
+    "elasticsearch": (elasticsearch.measure, 0.1),
 })  # fmt: skip
 
 
