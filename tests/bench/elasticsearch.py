@@ -1,4 +1,4 @@
-"""Looks at the example on the lab's stand-in for Elasticsearch: what they cost. No real cluster is measured."""
+"""Looks at the example on the stand-in for Elasticsearch: what they cost. No real cluster is measured."""
 
 import asyncio
 import statistics
