@@ -157,6 +157,8 @@ def _render(redis: LabRedis) -> str:
         f"bind {host}",
         f"port {port}",
         f"dir {redis.folder}",
+        # Its title would take the place of its environment, and with it of the mark that `down` finds it by.
+        "set-proc-title no",
     ]
     if config.password is not None:
         lines.append(f"requirepass {_quoted(config.password)}")

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from lab.commands import cli
 from lab.data_systems import elasticsearch_of, rabbit_of, servers_of
 from lab.layout import Lab
-from lab.processes import marked, send
+from lab.processes import is_alive, marked, send
 from lab.rabbitmq_faults import control
 from lab.redis_faults import ask
 from tests.lab.lab_containers import until
@@ -47,11 +47,13 @@ def lab() -> Iterator[Lab]:
 
 def end_without_pid_files(lab: Lab) -> None:
     """End it as `down` does, although one part is frozen and nobody wrote down who runs."""
-    send(lab.parts.running()["redis"], signal.SIGSTOP)
+    running = lab.parts.running()
+    send(running["redis"], signal.SIGSTOP)
     for path in lab.record.run.glob("*.pid"):
         path.unlink()
     lab.parts.end_all(grace_s=1)
     assert marked(lab.record.mark) == frozenset()
+    assert [name for name, process in running.items() if is_alive(process)] == []
 
 
 def fault(lab: Lab, *arguments: str) -> str:
@@ -174,7 +176,7 @@ def test_elasticsearch_is_in_trouble_until_it_is_well(
 def asked_of_elasticsearch(lab: Lab, method: str, path: str) -> tuple[int, Any]:
     config = elasticsearch_of(lab).config
     ((user, word),) = config.accounts.items()
-    request = urllib.request.Request(  # noqa: S310 - the lab's own
+    request = urllib.request.Request(
         f"http://{config.address}/{path}", method=method, headers=basic(user, word)
     )
     try:
