@@ -12,6 +12,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "metrics/rules"
 FILES = sorted(RULES.glob("psa-*.yaml"))
+TESTS = sorted(RULES.glob("*.test.yaml"))
 ROUTES = ROOT / "metrics/alertmanager/alertmanager.yaml"
 
 
@@ -42,7 +43,7 @@ def test_prometheus_understands_every_rule() -> None:
 
 
 def test_every_alert_fires_and_keeps_quiet_as_its_test_says() -> None:
-    ran("promtool", "test", "rules", "psa.test.yaml")
+    ran("promtool", "test", "rules", *map(str, TESTS))
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=IDS)
@@ -53,7 +54,8 @@ def test_an_alert_has_severity_summary_test_and_a_runbook(rule: dict[str, Any]) 
     assert page.startswith(f"# {rule['alert']}\n")
     checks = [
         check
-        for test in read(RULES / "psa.test.yaml")["tests"]
+        for path in TESTS
+        for test in read(path)["tests"]
         for check in test["alert_rule_test"]
         if check["alertname"] == rule["alert"]
     ]
@@ -84,6 +86,9 @@ def test_alertmanager_understands_the_routes() -> None:
         (["alertname=PsaReleaseErrors", "psa_action=rollback", "severity=critical"], "psa-reconciler,people"),
         (["alertname=PsaReleaseHeld", "severity=critical"], "people"),
         (["alertname=PsaReleaseQuarantined", "severity=info"], "people"),
+        (["alertname=PsaPostgresSplitBrain", "severity=critical", "cluster=psa-db"], "people"),
+        (["alertname=PsaQueueGrowing", "severity=warning", "broker=psa-rabbitmq"], "people"),
+        (["alertname=PsaWebhooksRefused", "severity=warning", "result=unauthorized"], "people"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else value,
 )
