@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from lab.es import indices, lifecycle, templates
+from lab.es import indices, lifecycle, parameters, templates
 from lab.es.answers import ACKNOWLEDGED, Answered, Asked, EsError, Json, illegal, part
 from lab.es.settings import change_cluster, nested
 from lab.es.world import World
@@ -67,6 +67,7 @@ class EsCluster:
                 continue
             is_known = True
             if asked.method in methods:
+                parameters.check(asked)
                 return _answered(methods[asked.method](_Call(self.world, asked, found.groups(), now)))
         if is_known:
             text = f"Incorrect HTTP method for uri [{asked.path}] and method [{asked.method}]"

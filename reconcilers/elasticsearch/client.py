@@ -116,9 +116,10 @@ class ElasticsearchClusters:
 
     async def put(self, endpoint: str, thing: Thing, name: str, body: str) -> None:
         """Make or change one thing."""
-        # The answer does not wait for shards: that is what the health is for.
-        query = (*_CHANGING, ("wait_for_active_shards", "0")) if thing is Thing.INDEX else _CHANGING
-        path = _path(thing, name)
+        query, path = _query(thing), _path(thing, name)
+        if thing is Thing.INDEX:
+            # The answer does not wait for shards: that is what the health is for.
+            query = (*query, ("wait_for_active_shards", "0"))
         _acknowledged(await self._wire(endpoint).ask(Request("PUT", path, query, body)), path)
 
     async def change_aliases(self, endpoint: str, body: str) -> None:
@@ -129,7 +130,7 @@ class ElasticsearchClusters:
     async def delete(self, endpoint: str, thing: Thing, name: str) -> None:
         """Delete one thing; that it is gone already is as good."""
         path = _path(thing, name)
-        reply = await self._wire(endpoint).ask(Request("DELETE", path, _CHANGING))
+        reply = await self._wire(endpoint).ask(Request("DELETE", path, _query(thing)))
         if reply.found is not None:
             _acknowledged(reply, path)
 
@@ -155,6 +156,11 @@ _PATHS: Final[Mapping[Thing, tuple[str, ...]]] = MappingProxyType({
 
 def _path(thing: Thing, name: str) -> tuple[str, ...]:
     return tuple(name if part == "{}" else part for part in _PATHS[thing])
+
+
+def _query(thing: Thing) -> tuple[tuple[str, str], ...]:
+    """Return how long a change may wait; one of a template is refused with more than the master's."""
+    return _PATIENCE if thing in {Thing.COMPONENT, Thing.TEMPLATE} else _CHANGING
 
 
 def _acknowledged(reply: Reply, path: Sequence[str]) -> None:

@@ -337,6 +337,12 @@ async def test_what_file_based_settings_hold_is_told() -> None:
     assert caught.value.reason == "ManagedByFileSettings"
 
 
+async def test_a_parameter_that_elasticsearch_does_not_know_is_refused_here_too() -> None:
+    core = CoreWire()
+    with pytest.raises(PermanentError, match=r"contains unrecognized parameter: \[timeout\]"):
+        await by_hand(core, "PUT", "_component_template/x", {"template": {}}, timeout="4s")
+
+
 async def test_an_index_that_somebody_else_made_meanwhile_is_no_failure_for_good() -> None:
     driven, core = drive_core(indices={"v1": {}})
     plan = await driven.look()
