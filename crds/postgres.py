@@ -81,6 +81,12 @@ def _not_reserved(name: str) -> str:
     return name
 
 
+def _not_a_systems(name: str) -> str:
+    if name.startswith("pg_") or name == "information_schema":
+        raise ValueError("names that begin with pg_, and information_schema, are PostgreSQL's own")
+    return name
+
+
 def _not_a_template(name: str) -> str:
     if name in {"template0", "template1"}:
         raise ValueError("the templates are PostgreSQL's own")
@@ -103,6 +109,7 @@ PgName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_$.@ -]{
 RoleName = Annotated[PgName, AfterValidator(_not_reserved)]
 GroupName = PgName
 """A role to be a member of: PostgreSQL's own ones, such as pg_monitor, too."""
+SchemaName = Annotated[PgName, AfterValidator(_not_a_systems)]
 DatabaseName = Annotated[PgName, AfterValidator(_not_a_template)]
 SlotName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,63}$"), AfterValidator(_not_reserved)]
 #: ``table`` or ``schema.table``.
@@ -202,7 +209,7 @@ class PgDatabase(Model):
     """Its owner; of a database that is there it is changed only with change-owner in allow."""
     extensions: tuple[PgName, ...] = ()
     """Extensions that it must have; versions and further ones are left alone."""
-    schemas: dict[PgName, PgSchema] = Field(default_factory=dict)
+    schemas: dict[SchemaName, PgSchema] = Field(default_factory=dict)
     """Schemas that it must have."""
     expect: PgExpected = PgExpected()
     """What the application's migrations must have made."""
@@ -299,7 +306,7 @@ class PostgresClusterSpec(Spec):
         while waiting:
             free = {each for each in waiting if not waiting.intersection(self.roles[each].member_of)}
             if not free:
-                raise ValueError(f"roles: {', '.join(sorted(waiting))} would be members of themselves")
+                raise ValueError(f"roles: memberOf goes round in a circle from {', '.join(sorted(waiting))}")
             waiting -= free
         return self
 
