@@ -1,6 +1,8 @@
 """Indices: made where they are missing, changed where they may be, explained where they may not. Pure."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
@@ -10,9 +12,11 @@ from crds.elasticsearch import ElasticsearchSpec, Index
 from crds.meta import Verb
 from reconcilers.contract import Resource, Step, StepClass
 from reconcilers.elasticsearch.aliases import brought_aliases, is_rolled_over
+from reconcilers.elasticsearch.lifecycle import deletes_from
 from reconcilers.elasticsearch.mappings import mapping_difference
 from reconcilers.elasticsearch.model import Delete, Put, SeenCluster, SeenIndex, Thing
 from reconcilers.elasticsearch.normal import (
+    Leaves,
     canonical,
     changes,
     index_settings,
@@ -39,6 +43,7 @@ STATIC: Final[Mapping[str, str]] = MappingProxyType({
 })  # fmt: skip
 _STATIC_BELOW: Final = ("index.analysis.", "index.similarity.", "index.sort.")
 _REPLICAS: Final = "index.number_of_replicas"
+_POLICY: Final = "index.lifecycle.name"
 
 
 def is_static(name: str) -> bool:
@@ -46,14 +51,14 @@ def is_static(name: str) -> bool:
     return name in STATIC or name.startswith(_STATIC_BELOW)
 
 
-def index_steps(es: Resource[ElasticsearchSpec], seen: SeenCluster) -> Iterable[ElasticStep]:
+def index_steps(es: Resource[ElasticsearchSpec], seen: SeenCluster, now: datetime) -> Iterable[ElasticStep]:
     """Yield what makes indices, then what changes those that are there."""
     for name in missing_indices(es.spec, seen):
         yield _creation(es, seen, name, es.spec.indices[name])
     for name, asked in es.spec.indices.items():
         there = seen.indices.get(name)
         if there is not None:
-            yield from _setting_step(es, name, asked, there)
+            yield from _setting_steps(es, seen, name, now)
             yield from _mapping_step(es, name, asked, there)
 
 
@@ -129,30 +134,46 @@ def _creation(es: Resource[ElasticsearchSpec], seen: SeenCluster, name: str, ask
     )
 
 
-def _setting_step(
-    es: Resource[ElasticsearchSpec], name: str, asked: Index, there: SeenIndex
+def _setting_steps(
+    es: Resource[ElasticsearchSpec], seen: SeenCluster, name: str, now: datetime
 ) -> Iterable[ElasticStep]:
-    have = index_settings(there.settings)
-    want = {key: text for key, text in index_settings(asked.settings).items() if not is_static(key)}
+    """Yield one step for all settings, and one for a policy where that would delete the index at once."""
+    have = index_settings(seen.indices[name].settings)
+    asked = index_settings(es.spec.indices[name].settings)
+    want = {key: text for key, text in asked.items() if not is_static(key)}
     wrong = sorted(key for key, text in want.items() if have.get(key) != text)
-    if not wrong:
-        return
+    if _POLICY in wrong and _is_doomed(es.spec, seen, name, now):
+        wrong.remove(_POLICY)
+        step = _setting_step(es, name, have, want, [_POLICY])
+        summary = f"{step.summary}; that policy would delete it now, with all its documents"
+        yield replace(step, summary=summary, needs=Verb.ILM_DELETES_NOW)
+    if wrong:
+        step = _setting_step(es, name, have, want, wrong)
+        loses_copies = _REPLICAS in wrong and want[_REPLICAS] == "0"
+        yield replace(step, needs=Verb.REPLICAS_ZERO) if loses_copies else step
+
+
+def _setting_step(
+    es: Resource[ElasticsearchSpec], name: str, have: Leaves, want: Leaves, wrong: list[str]
+) -> ElasticStep:
     found = changes({key: want[key] for key in wrong}, {key: have[key] for key in wrong if key in have})
-    loses_copies = _REPLICAS in wrong and want[_REPLICAS] == "0"
-    yield Step(
-        Put(
-            es.spec.endpoint,
-            Thing.INDEX_SETTINGS,
-            name,
-            canonical(plain_settings(asked.settings, wrong)),
-        ),
+    body = canonical(plain_settings(es.spec.indices[name].settings, wrong))
+    return Step(
+        Put(es.spec.endpoint, Thing.INDEX_SETTINGS, name, body),
         StepClass.ABSOLUTE,
         target=f"index {name}",
         summary=f"set {listed(found)} of the index {name}",
         changes=found,
-        needs=Verb.REPLICAS_ZERO if loses_copies else None,
         origin=es.where(f"spec.indices.{name}.settings"),
     )
+
+
+def _is_doomed(spec: ElasticsearchSpec, seen: SeenCluster, name: str, now: datetime) -> bool:
+    """Whether its new policy deletes an index of its age at once; a rollover may have made it younger."""
+    policy = index_settings(spec.indices[name].settings)[_POLICY]
+    limit_s = deletes_from(spec, seen, policy)
+    born_ms = seen.indices[name].settings.get("index.creation_date", "0")
+    return limit_s is not None and now.timestamp() - int(str(born_ms)) / 1000 >= limit_s
 
 
 def _mapping_step(

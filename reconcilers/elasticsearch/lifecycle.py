@@ -90,6 +90,12 @@ def deleted_now(name: str, asked: LifecyclePolicy, seen: SeenCluster) -> tuple[s
     return tuple(sorted(each.index for each in due if old is None or each.age_s < old))
 
 
+def deletes_from(spec: ElasticsearchSpec, seen: SeenCluster, name: str) -> float | None:
+    """Return the age in seconds from which a policy, as asked or else as it is, deletes; None for never."""
+    asked = spec.lifecycle_policies.get(name)
+    return _after(seen.policies.get(name)) if asked is None else _deletes_after(policy_body(asked))
+
+
 def policy_body(asked: LifecyclePolicy) -> dict[str, JsonValue]:
     """Return the phases as the server has them."""
     return {

@@ -7,6 +7,7 @@ from reconcilers.contract import Resource
 from reconcilers.elasticsearch.client import ElasticsearchClient, NoMasterError
 from reconcilers.elasticsearch.lifecycle import needs_ages
 from reconcilers.elasticsearch.model import NoMaster, Questions, SeenElasticsearch
+from reconcilers.elasticsearch.normal import index_settings
 
 
 async def observe_elasticsearch(
@@ -29,8 +30,10 @@ def questions(spec: ElasticsearchSpec) -> Questions:
     # The aliases' names, too: an index may have one of them.
     indices = {*spec.indices, *spec.absent.indices, *spec.aliases, *named}
     patterns = {pattern for each in spec.index_templates.values() for pattern in each.patterns}
+    attached = {index_settings(each.settings).get("index.lifecycle.name") for each in spec.indices.values()}
+    policies = {*spec.lifecycle_policies, *spec.absent.lifecycle_policies, *attached}
     return Questions(
-        policies=(*spec.lifecycle_policies, *spec.absent.lifecycle_policies),
+        policies=tuple(sorted(each for each in policies if each)),
         components=(*spec.component_templates, *spec.absent.component_templates),
         templates=(*spec.index_templates, *spec.absent.index_templates),
         indices=tuple(sorted(indices)),

@@ -46,7 +46,7 @@ _SOON: Final = timedelta(seconds=2)
 
 
 def plan_elasticsearch(
-    es: Resource[ElasticsearchSpec], seen: SeenElasticsearch, _now: datetime
+    es: Resource[ElasticsearchSpec], seen: SeenElasticsearch, now: datetime
 ) -> ElasticPlan:
     """Make what is missing, change what may change, and say what differs."""
     before = es.status if isinstance(es.status, ElasticsearchStatus) else ElasticsearchStatus()
@@ -56,7 +56,7 @@ def plan_elasticsearch(
     wrong = wrong_place(es.spec, seen)
     if wrong is not None:
         return Plan(status=status, blocked=wrong)
-    every = _all_steps(es, seen)
+    every = _all_steps(es, seen, now)
     steps, waiting = _allowed_now(every, seen)
     # The gate lets nothing through behind a step that may not be done.
     steps = tuple(sorted(steps, key=lambda step: step.needs not in {None, *es.spec.allow}))
@@ -88,14 +88,14 @@ def _frozen(seen: NoMaster) -> ElasticPlan:
     )
 
 
-def _all_steps(es: Resource[ElasticsearchSpec], seen: SeenCluster) -> tuple[ElasticStep, ...]:
+def _all_steps(es: Resource[ElasticsearchSpec], seen: SeenCluster, now: datetime) -> tuple[ElasticStep, ...]:
     made = {name: frozenset(brought_aliases(es.spec, seen, name)) for name in missing_indices(es.spec, seen)}
     return (
         *setting_steps(es, seen),
         *policy_steps(es, seen),
         *component_steps(es, seen),
         *template_steps(es, seen),
-        *index_steps(es, seen),
+        *index_steps(es, seen, now),
         *alias_steps(es, seen, made),
         *template_deletions(es, seen),
         *policy_deletions(es, seen),

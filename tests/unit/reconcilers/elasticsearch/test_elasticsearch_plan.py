@@ -128,6 +128,22 @@ async def test_a_policy_made_where_old_indices_wait_for_it_lists_them_too() -> N
     assert step.summary.endswith("it would delete 1 indices now: logs-40")
 
 
+async def test_an_old_index_gets_a_policy_that_deletes_it_with_its_verb_only() -> None:
+    driven, core = drive_core(indices={"v1": {}}, health="yellow")
+    core.now = NOON - 40 * DAY
+    await driven.quiet()
+    core.now = NOON
+    settings = {"lifecycle.name": "logs", "refresh_interval": "9s"}
+    driven.ask_for(**LOGS, indices={"v1": {"settings": settings}}, health="yellow")
+    kept, doomed = (await driven.look()).steps[-2:]
+    assert kept.needs is None
+    assert doomed.needs is Verb.ILM_DELETES_NOW
+    assert doomed.summary == (
+        "set index.lifecycle.name not set → logs of the index v1;"
+        " that policy would delete it now, with all its documents"
+    )
+
+
 async def test_76_a_policy_in_use_is_not_deleted_and_says_by_whom() -> None:
     driven, core = drive_core(**LOGS)
     await driven.quiet()
