@@ -4,7 +4,7 @@ This module is loaded only where the settings have such an endpoint.
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -39,8 +39,13 @@ SELECT (SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_u
     WHERE n.nspname = 'psa' AND p.proname = 'put_role' AND has_schema_privilege(n.oid, 'USAGE')
       AND has_function_privilege(p.oid, 'EXECUTE')) AS has_function
 """
+_PUT_ROLE: Final = "SELECT psa.put_role($1, $2, $3, $4, $5)::text AS done"
 #: Only who was given these settings may set them; a password is then not in the server's log.
-_UNLOGGED: Final = ("log_statement = 'none'", "log_min_duration_statement = -1")
+_UNLOGGED: Final = {
+    "log_statement": "'none'",
+    "log_min_duration_statement": "-1",
+    "log_min_error_statement": "'panic'",
+}
 _LOADED: Final = "SELECT pg_conf_load_time()::text AS at, pg_sleep($1)::text AS slept"
 _RELOAD_POLL_S: Final = 0.01
 _RELOAD_POLLS: Final = 100
@@ -118,13 +123,8 @@ class PostgresServers:
         if conninfo:
             text = statements.write_conninfo(conninfo).value
             commands.append(statements.alter_system("primary_conninfo", text))
-        with contextlib.suppress(PermanentError):
-            await member.execute(tuple(f"SET {each}" for each in _UNLOGGED), None)
-        try:
+        async with _unlogged(member):
             await member.execute(tuple(commands), None)
-        finally:
-            with contextlib.suppress(PermanentError, TransientError):
-                await member.execute(tuple(f"RESET {each.partition(' ')[0]}" for each in _UNLOGGED), None)
         await _reload(member)
 
     async def resume_replay(self, target: Target) -> None:
@@ -151,13 +151,14 @@ class PostgresServers:
         """Make or change a role ourselves, or by the function that a superuser has made for us."""
         member = self._member(action.target)
         rights = (await member.fetch(_MAY_PUT_ROLES, (), None))[0]
-        if rights["may"] or not rights["has_function"]:
-            await member.execute((statements.together(statements.put_role(action)),), None)
-            return
         verifier = None if action.verifier is None else action.verifier.value
         options, groups = [*action.options], [*action.groups]
-        values = (action.name, options, action.connection_limit, verifier, groups)
-        await member.fetch("SELECT psa.put_role($1, $2, $3, $4, $5)::text AS done", values, None)
+        async with contextlib.nullcontext() if verifier is None else _unlogged(member):
+            if rights["may"] or not rights["has_function"]:
+                await member.execute((statements.together(statements.put_role(action)),), None)
+            else:
+                values = (action.name, options, action.connection_limit, verifier, groups)
+                await member.fetch(_PUT_ROLE, values, None)
 
     async def make_database(self, target: Target, name: str, owner: str | None) -> None:
         await self._member(target).execute((statements.create_database(name, owner),), None)
@@ -190,6 +191,20 @@ class PostgresServers:
                 f"endpoint {target.endpoint} has no member {target.member}", reason="UnknownMember"
             )
         return found
+
+
+@contextlib.asynccontextmanager
+async def _unlogged(member: Member) -> AsyncIterator[None]:
+    """Keep what is done meanwhile out of the server's log, as far as we may."""
+    for name, quiet in _UNLOGGED.items():
+        with contextlib.suppress(PermanentError):
+            await member.execute((f"SET {name} = {quiet}",), None)
+    try:
+        yield
+    finally:
+        for name in _UNLOGGED:
+            with contextlib.suppress(PermanentError, TransientError):
+                await member.execute((f"RESET {name}",), None)
 
 
 async def _reload(member: Member) -> None:
