@@ -24,6 +24,7 @@ from tests.real_rabbitmq import (
 )
 
 OVERVIEW = Call("GET", ("overview",))
+CAP = {"pattern": "^e", "definition": {"max-length": 5}}
 
 
 @pytest.fixture
@@ -83,15 +84,33 @@ async def test_f52_all_rights_that_a_look_is_missing_are_said_at_once(site: Site
     await wire.close()
 
 
-async def test_a_user_without_administration_is_enough_for_queues_and_policies(site: Site) -> None:
-    user = await a_user(site, "monitoring,policymaker", configure=".*", write=".*", read=".*")
-    wire = transport(site.broker, user, user)
-    spec = a_topology(policies={"cap": {"pattern": "^e", "definition": {"max-length": 5}}})
-    driven = drive(wire, a_rabbit(vhosts={site.vhost: spec}))
-    await driven.quiet()
-    assert await site.names("queues") == ["email", "teams"]
-    assert await site.names("policies") == ["cap"]
-    await wire.close()
+@pytest.mark.parametrize(
+    ("tags", "has_permissions", "spec"),
+    [
+        ("monitoring", False, {}),
+        ("monitoring", True, a_topology()),
+        ("monitoring,policymaker", True, a_topology(policies={"cap": CAP})),
+    ],
+    ids=["nodes alone", "exchanges, queues, bindings", "policies, too"],
+)
+async def test_the_rights_that_the_guide_names_are_enough_and_fewer_are_not(
+    site: Site, tags: str, *, has_permissions: bool, spec: dict[str, object]
+) -> None:
+    rights = {"configure": ".*", "write": ".*", "read": ".*"} if has_permissions else {}
+    fewer = tags.rpartition(",")[0] or "management"
+    for given in (tags, fewer):
+        user = await a_user(site, given, **rights)
+        wire = transport(site.broker, user, user)
+        vhosts = {site.vhost: spec} if spec else {}
+        driven = drive(wire, a_rabbit(nodes={"running": 1}, vhosts=vhosts))
+        if given == tags:
+            assert (await driven.quiet()).blocked is None
+            await site.wire.send(Call("DELETE", ("policies", site.vhost, "cap"), accepts=(404,)))
+        else:
+            with pytest.raises(PermanentError) as refused:
+                await driven.quiet()
+            assert refused.value.reason == "MissingPrivilege"
+        await wire.close()
 
 
 async def test_lists_that_are_empty_for_want_of_rights_are_not_taken_for_absence(site: Site) -> None:
