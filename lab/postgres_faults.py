@@ -173,6 +173,7 @@ def well(lab: Lab) -> None:
     if away.exists():
         shutil.rmtree(primary.archive, ignore_errors=True)
         away.rename(primary.archive)
+        _write_wal(lab, 1)  # the archiver tries again when there is more to do, else in a minute
     held = f"FROM pg_replication_slots WHERE slot_name = '{_HELD}'"
     run(lab, PRIMARY, f"SELECT pg_drop_replication_slot(slot_name) {held}")
     run(lab, PRIMARY, f"DROP ROLE IF EXISTS {_CROWD_USER}")
