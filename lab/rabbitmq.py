@@ -178,7 +178,10 @@ class LabRabbit:
 
     def _wait_gone(self, processes: Sequence[Process] | frozenset[Process]) -> None:
         left = wait_gone(processes, 10.0)
-        _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
+        gone = {process.pid for process in processes} - {process.pid for process in left}
+        for child in [each for each in _CHILDREN if each.pid in gone]:
+            child.wait(10.0)  # its first thread may be gone before the others are
+            _CHILDREN.remove(child)
         if left:
             raise RabbitError(f"RabbitMQ in {self.folder} does not end")
 
