@@ -60,8 +60,6 @@ class PostgresServers:
             name: {member: Member(member, address, door) for member, address in members.items()}
             for name, (door, members) in endpoints.items()
         }
-        #: What each member's last answer said about our rights: to see verifiers, and files.
-        self._rights: dict[Target, tuple[bool, bool]] = {}
 
     async def close(self) -> None:
         """End all sessions."""
@@ -76,7 +74,6 @@ class PostgresServers:
         """Ask for what changes all the time: three short queries."""
         member = self._member(target)
         row = (await member.fetch(looks.MEMBER, (), None))[0]
-        self._rights[target] = bool(row["sees_verifiers"]), bool(row["sees_files"])
         downstream = await member.fetch(looks.DOWNSTREAM, (), None)
         slots = await member.fetch(looks.SLOTS, (), None)
         seen = looks.read_member(member.name, member.address, row, downstream, slots)
@@ -93,9 +90,9 @@ class PostgresServers:
     ) -> Deep:
         """Ask for what changes rarely; for roles and databases of a primary only."""
         member = self._member(target)
-        sees_verifiers, sees_files = self._rights.get(target, (False, False))
+        rights = (await member.fetch(looks.RIGHTS, (), None))[0]
         rows = await member.fetch(looks.SETTINGS, ([*settings],), None)
-        files = await member.fetch(looks.FILE_SETTINGS, ([*settings],), None) if sees_files else ()
+        files = await member.fetch(looks.FILE_SETTINGS, ([*settings],), None) if rights["sees_files"] else ()
         link = await member.fetch(looks.CONNECTION, (), None)
         given = {looks.word(each, "name"): looks.text(each, "value") or "" for each in link}
         deep = Deep(
@@ -105,7 +102,7 @@ class PostgresServers:
         )
         if is_standby:
             return deep
-        query = looks.ROLES_WITH_VERIFIERS if sees_verifiers else looks.ROLES
+        query = looks.ROLES_WITH_VERIFIERS if rights["sees_verifiers"] else looks.ROLES
         found = looks.read_roles(await member.fetch(query, ([*roles],), None))
         return replace(deep, roles=found, databases=await _databases(member, databases))
 

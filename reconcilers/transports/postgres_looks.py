@@ -41,16 +41,18 @@ SELECT s.is_standby,
   (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
   current_setting('max_connections')::int4 AS connection_limit,
   EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'Patroni %') AS has_patroni,
-  d.commits, d.rollbacks, d.deadlocks, d.conflicts, d.since,
-  has_column_privilege('pg_authid', 'rolpassword', 'SELECT') AS sees_verifiers,
-  has_table_privilege('pg_file_settings', 'SELECT')
-    AND has_function_privilege('pg_show_all_file_settings()', 'EXECUTE') AS sees_files
+  d.commits, d.rollbacks, d.deadlocks, d.conflicts, d.since
 FROM (SELECT pg_is_in_recovery() AS is_standby) s
   LEFT JOIN pg_stat_wal_receiver r ON true
   CROSS JOIN pg_stat_archiver a
   CROSS JOIN (SELECT sum(xact_commit)::int8 AS commits, sum(xact_rollback)::int8 AS rollbacks,
     sum(deadlocks)::int8 AS deadlocks, sum(conflicts)::int8 AS conflicts,
     coalesce(max(stats_reset)::text, '') AS since FROM pg_stat_database) d
+"""
+RIGHTS: Final = """
+SELECT has_column_privilege('pg_authid', 'rolpassword', 'SELECT') AS sees_verifiers,
+  has_table_privilege('pg_file_settings', 'SELECT')
+    AND has_function_privilege('pg_show_all_file_settings()', 'EXECUTE') AS sees_files
 """
 DOWNSTREAM: Final = """
 SELECT w.application_name, w.state, s.slot_name::text AS slot,
