@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -17,6 +18,7 @@ from reconcilers.contract import NotSentError, PermanentError, Secret, Transient
 from reconcilers.postgres.model import LostMember, PutRole, Target
 from reconcilers.transports.postgres import PostgresServers
 from reconcilers.transports.postgres_session import Door
+from reconcilers.transports.postgres_statements import literal
 from tests.builders_haproxy import verdict
 from tests.builders_tls import Authority, make_authority
 from tests.real_haproxy import refusing_address
@@ -308,3 +310,11 @@ async def test_a_name_with_quotes_capitals_and_blanks_is_that_name(limited: LabP
     await wires.close()
     limited.run(f'DROP DATABASE "{name}"; DROP ROLE "{name}"'.replace('"with"', '""with""'))
     assert found == name
+
+
+@pytest.mark.parametrize("conforming", ["on", "off"])
+def test_a_value_with_quotes_and_backslashes_is_that_value(limited: LabPostgres, conforming: str) -> None:
+    values = ["it's", "back\\slash", "\\'; DROP", "E'x'", "$$ $1 %s", "line\nbreak", "Ärger", ""]
+    constants = ", ".join(literal(each) for each in values)
+    sql = f"SET standard_conforming_strings = {conforming}; SELECT to_json(ARRAY[{constants}]);"
+    assert json.loads(limited.run(sql)) == values
