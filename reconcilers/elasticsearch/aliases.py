@@ -9,7 +9,7 @@ from crds.elasticsearch import ElasticsearchSpec, IndexAlias
 from crds.meta import Verb
 from reconcilers.contract import Resource, Step, StepClass
 from reconcilers.elasticsearch.model import Body, ChangeAliases, SeenCluster
-from reconcilers.elasticsearch.normal import canonical, named
+from reconcilers.elasticsearch.normal import canonical, is_true, named
 from reconcilers.elasticsearch.templates import ElasticStep, alias_options
 
 _WRITES: Final = "is_write_index"
@@ -58,7 +58,7 @@ def alias_problems(spec: ElasticsearchSpec, seen: SeenCluster) -> Iterable[tuple
 
 def writer(holders: Mapping[str, Body]) -> str | None:
     """Return the index that takes what is written to an alias, None if none does."""
-    flagged = [index for index, options in holders.items() if options.get(_WRITES) in {True, "true"}]
+    flagged = [index for index, options in holders.items() if is_true(options.get(_WRITES))]
     if flagged:
         return flagged[0]
     silent = [index for index, options in holders.items() if options.get(_WRITES) is None]
@@ -108,7 +108,7 @@ def _wants(index: str, asked: IndexAlias) -> bool | None:
 def _differs(index: str, asked: IndexAlias, holders: Mapping[str, Body]) -> bool:
     if index not in holders:
         return True
-    wanted, has = _wants(index, asked), holders[index].get(_WRITES) in {True, "true"}
+    wanted, has = _wants(index, asked), is_true(holders[index].get(_WRITES))
     return wanted is not None and wanted != has
 
 

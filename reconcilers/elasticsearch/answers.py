@@ -1,5 +1,6 @@
 """What Elasticsearch's answers say: JSON becomes what the plan works with, here and nowhere else. Pure."""
 
+import math
 from collections.abc import Iterable, Mapping
 
 from pydantic import JsonValue
@@ -125,9 +126,9 @@ def read_disks(answer: JsonValue | None) -> Mapping[str, Disk]:
     """Read ``GET /_cat/allocation?format=json&bytes=b``; shards on no node have a line without figures."""
     rows = [each for each in _list(answer) if isinstance(each, dict)]
     return {
-        str(row["node"]): Disk(int(str(row["disk.used"])), int(str(row["disk.total"])))
+        str(row.get("node")): Disk(int(str(row["disk.used"])), int(str(row["disk.total"])))
         for row in rows
-        if all(str(row.get(name, "")).isdigit() for name in ("disk.used", "disk.total"))
+        if all(str(row.get(name, "")).isdecimal() for name in ("disk.used", "disk.total"))
     }
 
 
@@ -137,9 +138,12 @@ def _explained(answer: JsonValue | None) -> list[tuple[str, dict[str, JsonValue]
 
 
 def _age(value: JsonValue | None) -> float:
-    """Return an age in seconds; an index of the future, or without a date, is new."""
+    """Return an age in seconds: new for an index of the future or without a date, old where none can tell."""
     text = str(value or "0s")
-    return 0.0 if text.startswith("-") else seconds(text)
+    try:
+        return 0.0 if text.startswith("-") else seconds(text)
+    except ValueError:
+        return math.inf
 
 
 def _unexpected(what: str) -> PermanentError:

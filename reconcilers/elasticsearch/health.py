@@ -10,7 +10,7 @@ from crds.elasticsearch import ClusterHealth, ClusterSettingValue, Elasticsearch
 from reconcilers.contract import Resource, Step, StepClass
 from reconcilers.elasticsearch.aliases import writer
 from reconcilers.elasticsearch.model import Body, Put, SeenCluster, Thing
-from reconcilers.elasticsearch.normal import canonical, changes, leaves, listed, named, scalar
+from reconcilers.elasticsearch.normal import canonical, changes, is_true, leaves, listed, named, scalar
 from reconcilers.elasticsearch.templates import ElasticStep
 
 #: Composable templates and the answers that this program reads are those of this version on.
@@ -133,7 +133,7 @@ def _blocks(spec: ElasticsearchSpec, seen: SeenCluster) -> Iterable[Trouble]:
 
 
 def _is_on(settings: Body, *names: str) -> bool:
-    return any(settings.get(name) in {True, "true"} for name in names)
+    return any(is_true(settings.get(name)) for name in names)
 
 
 def disk_high_ratio(seen: SeenCluster) -> float | None:

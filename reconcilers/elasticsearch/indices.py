@@ -172,8 +172,9 @@ def _is_doomed(spec: ElasticsearchSpec, seen: SeenCluster, name: str, now: datet
     """Whether its new policy deletes an index of its age at once; a rollover may have made it younger."""
     policy = index_settings(spec.indices[name].settings)[_POLICY]
     limit_s = deletes_from(spec, seen, policy)
-    born_ms = seen.indices[name].settings.get("index.creation_date", "0")
-    return limit_s is not None and now.timestamp() - int(str(born_ms)) / 1000 >= limit_s
+    born = str(seen.indices[name].settings.get("index.creation_date"))
+    born_at = int(born) / 1000 if born.isdecimal() else 0.0
+    return limit_s is not None and now.timestamp() - born_at >= limit_s
 
 
 def _mapping_step(

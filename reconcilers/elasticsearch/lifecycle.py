@@ -1,5 +1,6 @@
 """Lifecycle policies: whether one is as asked, and which indices a change would delete at once. Pure."""
 
+import math
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -137,7 +138,10 @@ def _deletes_after(phases: Body) -> float | None:
     actions = phase.get("actions")
     if not isinstance(actions, dict) or "delete" not in actions:
         return None
-    return seconds(str(phase.get("min_age", "0ms")))
+    try:
+        return seconds(str(phase.get("min_age", "0ms")))
+    except ValueError:
+        return math.inf  # a server's own words that nobody understands: any change is the earlier one
 
 
 def _leaves(phases: Body) -> dict[str, str]:

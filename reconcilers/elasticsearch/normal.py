@@ -62,6 +62,11 @@ def seconds(text: str) -> float:
     return float(nanoseconds(text) / _NANOS["s"])
 
 
+def is_true(value: JsonValue) -> bool:
+    """Whether a value is true, as JSON or as text."""
+    return value is True or value == "true"
+
+
 def leaves(body: Mapping[str, JsonValue], prefix: str = "") -> dict[str, str]:
     """Return all values by their dotted names; an empty mapping is a value, too."""
     found: dict[str, str] = {}

@@ -8,7 +8,15 @@ from crds.elasticsearch import ComponentTemplate, ElasticsearchSpec, IndexTempla
 from crds.meta import Verb
 from reconcilers.contract import Resource, Step, StepClass
 from reconcilers.elasticsearch.model import Body, Delete, ElasticAction, Put, SeenCluster, Thing
-from reconcilers.elasticsearch.normal import Leaves, canonical, changes, index_settings, leaves, listed
+from reconcilers.elasticsearch.normal import (
+    Leaves,
+    canonical,
+    changes,
+    index_settings,
+    is_true,
+    leaves,
+    listed,
+)
 
 ElasticStep = Step[ElasticAction]
 #: Says to people at the cluster who put it there; never compared.
@@ -139,6 +147,6 @@ def alias_options(options: JsonValue) -> dict[str, JsonValue]:
     if routing is not None:
         found = {"index_routing": routing, "search_routing": routing, **found}
     for flag in ("is_write_index", "is_hidden"):
-        if found.get(flag) in {False, "false"}:
+        if flag in found and not is_true(found[flag]):
             del found[flag]
     return found
