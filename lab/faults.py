@@ -9,25 +9,29 @@ from typing import Final, get_args
 
 import click
 
+from lab import elasticsearch_faults, postgres_faults, rabbitmq_faults, redis_faults
 from lab.app_fault_commands import app, database
 from lab.control import call_now
+from lab.data_fault_command import WELL
 from lab.data_systems import servers_of
-from lab.elasticsearch_faults import elasticsearch
 from lab.given import with_lab
 from lab.haproxy import LabHaproxy
 from lab.hook_fault_command import clear_hooks, hook
 from lab.layout import Lab, haproxy_name
 from lab.monitoring import monitoring_urls
-from lab.postgres_faults import postgres
 from lab.processes import send
 from lab.pve.faults import Fault
 from lab.pve_fault_commands import node, storage
-from lab.rabbitmq_faults import rabbitmq
-from lab.redis_faults import redis
 from lab.slots import read_services
 from lab.start import PARTS, start_again, start_haproxy
 from lab.wiring import haproxy_of
 
+_DATA_FAULTS: Final = (
+    postgres_faults.ACTIONS,
+    rabbitmq_faults.ACTIONS,
+    redis_faults.ACTIONS,
+    elasticsearch_faults.ACTIONS,
+)
 _BY_HAND: Final = ("stop-by-hand", "start-by-hand", "unlock")
 
 
@@ -90,9 +94,27 @@ def clear(lab: Lab, number: int | None) -> None:
     call_now(lab.socket("pve"), "DELETE", "/faults")
     call_now(lab.socket("app"), "DELETE", "/lab/faults")
     clear_hooks(lab)
+    _clear_data(lab)
 
 
-for command in (app, database, hook, node, storage, postgres, rabbitmq, redis, elasticsearch):
+def _clear_data(lab: Lab) -> None:
+    """Let all data services be well, those that were killed too."""
+    servers = servers_of(lab)
+    for server in servers:
+        if server.name not in lab.parts.running():
+            start_again(lab, server.name)
+    for actions in _DATA_FAULTS if servers else ():
+        actions[WELL].do(lab)
+
+
+for command in (app, database, hook, node, storage):
+    fault.add_command(command)
+for command in (
+    postgres_faults.postgres,
+    rabbitmq_faults.rabbitmq,
+    redis_faults.redis,
+    elasticsearch_faults.elasticsearch,
+):
     fault.add_command(command)
 
 

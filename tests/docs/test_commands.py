@@ -78,7 +78,7 @@ class Checkout:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     found = Checkout(tmp_path_factory.mktemp("docs"))
     (found.root / ".venv").symlink_to(Path(sys.executable).parents[1])
-    found.python("-m", "lab", "up", "--dir", str(found.lab), "--services", "3")
+    found.python("-m", "lab", "up", "--dir", str(found.lab), "--services", "3", "--data")
     try:
         yield found
     finally:

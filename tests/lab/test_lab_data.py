@@ -205,6 +205,17 @@ def test_a_server_that_was_killed_is_started_again_with_what_it_had(lab: Lab, pa
     assert lab.parts.running()[part] != former
 
 
+def test_clear_ends_what_is_wrong_with_all_of_them(lab: Lab) -> None:
+    fault(lab, "kill", "pgbouncer")
+    until(lambda: "pgbouncer" not in lab.parts.running())
+    fault(lab, "elasticsearch", "red")
+    fault(lab, "redis", "no-disk")
+    fault(lab, "clear")
+    assert "pgbouncer" in lab.parts.running()
+    assert asked_of_elasticsearch(lab, "GET", "_cluster/health")[1]["status"] == "green"
+    until(lambda: _last_save(lab) == "ok")
+
+
 def test_a_lab_without_them_says_how_to_get_them(tmp_path: Path) -> None:
     made = Lab.create(tmp_path / "lab", 99)
     done = CliRunner().invoke(cli, ["fault", "--dir", str(made.root), "redis", "full"])
