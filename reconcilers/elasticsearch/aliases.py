@@ -118,8 +118,8 @@ def _options(index: str, asked: IndexAlias, holders: Mapping[str, Body]) -> dict
     wanted = _wants(index, asked)
     if wanted is not None:
         found.pop(_WRITES, None)
-        if wanted or len(asked.indices) > 1:
-            found[_WRITES] = wanted
+        if wanted:
+            found[_WRITES] = True
     return found
 
 

@@ -108,6 +108,16 @@ async def test_75_the_plan_lists_what_a_shorter_life_would_delete_now_and_needs_
     assert sorted(core.cluster.world.indices) == ["logs-0", "logs-2"]
 
 
+async def test_75_what_is_due_for_deletion_anyway_is_not_listed() -> None:
+    driven, core = drive_core(**LOGS)
+    await driven.quiet()
+    await by_hand(core, "POST", "_ilm/stop")
+    await write_days(core, 5, 40)
+    driven.ask_for(**{**LOGS, "lifecyclePolicies": {"logs": a_policy(delete="3d")}})
+    (step,) = (await driven.look()).steps
+    assert step.summary.endswith("it would delete 1 indices now: logs-5")
+
+
 async def test_75_a_shorter_life_that_deletes_nothing_now_needs_no_verb() -> None:
     driven, core = drive_core(**LOGS)
     await driven.quiet()
