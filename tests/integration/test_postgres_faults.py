@@ -165,6 +165,25 @@ async def test_39_a_slot_that_nobody_reads_is_said_and_not_dropped(site: Site) -
     assert primary.run("SELECT slot_name FROM pg_replication_slots") == "orphan"
 
 
+async def test_an_archive_that_cannot_be_written_is_said_for_as_long(site: Site) -> None:
+    primary = site.primary()
+    async with driving(a_cluster(archived=True), {"one": primary}) as driven:
+        moved = primary.archive.rename(primary.folder / "moved")
+        primary.run(WRITE.format(1) + "SELECT pg_switch_wal()")
+        failing = "SELECT failed_count > 0 FROM pg_stat_archiver"
+        await driven.until_true(lambda: primary.run(failing) == "t")
+        degraded = the(ConditionType.DEGRADED, await driven.look())
+        assert degraded.reason == "ArchiverFailing"
+        series = {"cluster": "psa-db", "member": "one"}
+        assert driven.registry.get_sample_value("psa_postgres_archive_failing", series) == 1
+
+        moved.rename(primary.archive)
+        primary.run(WRITE.format(1) + "SELECT pg_switch_wal()")
+        recovered = "SELECT last_archived_time > last_failed_time FROM pg_stat_archiver"
+        await driven.until_true(lambda: primary.run(recovered) == "t")
+        assert the(ConditionType.DEGRADED, await driven.look()).status is Truth.FALSE
+
+
 async def test_40_who_is_the_primary_is_seen_anew_at_each_look(pair: Mapping[str, LabPostgres]) -> None:
     async with driving(a_cluster(settings={"work_mem": "20MB"}), pair) as driven:
         await driven.quiet()
