@@ -81,7 +81,7 @@ class Verb(enum.Enum):
     RECREATE = "recreate"
     """Destroy the container and make it anew, because a create-time field changed."""
     RESTART = "restart"
-    """Restart the container so that a pending change takes effect."""
+    """Restart the container, or the server, so that a pending change takes effect."""
     FORCE_STOP = "force-stop"
     """Cut the power when an orderly shutdown does not end in time."""
     REPLACE_BROKEN_STABLE = "replace-broken-stable"

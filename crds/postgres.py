@@ -1,5 +1,6 @@
 """PostgresCluster: the members of one PostgreSQL cluster, its settings, roles, databases and replication."""
 
+from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 
 from pydantic import (
@@ -13,7 +14,8 @@ from pydantic import (
 
 from crds.balancer import VersionFloor
 from crds.meta import Claim, EndpointName, Model, ObjectName, SecretName, Spec
-from crds.quantity import MemoryMiB
+from crds.quantity import Duration, MemoryMiB
+from crds.release import HookName
 
 _CUTS_OFF: Final = "a mistake there would cut the daemon or everybody off: it stands in the server's own file"
 _RUNS_CODE: Final = "whoever sets it runs programs as the server: it stands in the server's own file"
@@ -46,6 +48,7 @@ REFUSED: Final = {
     "synchronous_standby_names": "who must confirm decides a person: a name that is away stops all writes",
 }
 _LONGEST_VALUE: Final = 1024
+_SHORTEST: Final = timedelta(minutes=15)
 
 
 def _settable(name: str) -> str:
@@ -269,6 +272,31 @@ class PgPooler(Model):
     """How long a client may wait for a connection to the server."""
 
 
+def _often_enough(every: timedelta) -> timedelta:
+    if every < _SHORTEST:
+        raise ValueError("15m is the shortest")
+    return every
+
+
+class PgBackup(Model):
+    """A backup that a hook makes again and again, such as pg_basebackup or pg_dump."""
+
+    hook: HookName
+    """Hook of the settings, which fails unless the backup is whole; PSA_ADDRESS is the primary's."""
+    every: Annotated[Duration, AfterValidator(_often_enough)]
+    """How often, such as 1d; the times are counted from midnight, UTC."""
+    at: Duration = timedelta(0)
+    """How long after those times, such as 2h."""
+    max_age: Duration
+    """How old the last good one may be."""
+
+    @model_validator(mode="after")
+    def _is_in_time(self) -> "PgBackup":
+        if self.max_age < self.every or self.at >= self.every:
+            raise ValueError("maxAge is at least every, and at is less than it")
+        return self
+
+
 class PostgresClusterSpec(Spec):
     """One PostgreSQL cluster, version 13 or newer."""
 
@@ -288,6 +316,10 @@ class PostgresClusterSpec(Spec):
     """Slots and standbys."""
     pooler: PgPooler | None = None
     """pgBouncer in front of it."""
+    backups: dict[ObjectName, PgBackup] = Field(default_factory=dict)
+    """Backups by their names; made by hooks, verified by their age."""
+    restart: HookName | None = None
+    """Hook that restarts the member at PSA_ADDRESS, PSA_PORT; used with restart in allow, one by one."""
     archived: bool = False
     """Whether WAL must be archived without failures; verified."""
 
@@ -328,5 +360,7 @@ class PostgresClusterStatus(Model):
     """One line a slot of the primary."""
     pending_restart: tuple[str, ...] = ()
     """Settings that wait for a restart, as MEMBER: NAME."""
+    backups: dict[str, datetime] = Field(default_factory=dict)
+    """When each backup that was good last was due."""
     migrations: dict[str, str] = Field(default_factory=dict)
     """Last migration of each database."""

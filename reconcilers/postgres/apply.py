@@ -2,7 +2,8 @@
 
 from typing import assert_never
 
-from reconcilers.postgres.client import PoolerClient, PostgresClient
+from reconcilers.contract import PermanentError
+from reconcilers.postgres.client import Hooks, PoolerClient, PostgresClient
 from reconcilers.postgres.model import (
     Connect,
     GiveDatabase,
@@ -13,13 +14,32 @@ from reconcilers.postgres.model import (
     PutRole,
     PutSchema,
     ResumeReplay,
+    RunHook,
     SetPooler,
     SetSetting,
 )
 
 
-async def apply_action(client: PostgresClient, poolers: PoolerClient, action: PostgresAction) -> None:
+async def apply_action(
+    client: PostgresClient, poolers: PoolerClient, hooks: Hooks | None, action: PostgresAction
+) -> None:
     """Send what one action asks for."""
+    match action:
+        case SetPooler(target, name, value):
+            await poolers.set(target.endpoint, name, value)
+        case RunHook(_, run):
+            if hooks is None:
+                raise PermanentError(f"there is no hook {run.hook}", reason="UnknownHook")
+            await hooks.start(run)
+        case MakeDatabase() | GiveDatabase() | MakeExtension() | PutSchema():
+            await _in_database(client, action)
+        case _:
+            await _on_member(client, action)
+
+
+async def _on_member(
+    client: PostgresClient, action: SetSetting | Connect | ResumeReplay | MakeSlot | PutRole
+) -> None:
     match action:
         case SetSetting(target, name, value):
             await client.set_setting(target, name, value)
@@ -31,10 +51,6 @@ async def apply_action(client: PostgresClient, poolers: PoolerClient, action: Po
             await client.make_slot(target, name, plugin, database)
         case PutRole():
             await client.put_role(action)
-        case SetPooler(target, name, value):
-            await poolers.set(target.endpoint, name, value)
-        case MakeDatabase() | GiveDatabase() | MakeExtension() | PutSchema():
-            await _in_database(client, action)
         case _:
             assert_never(action)
 

@@ -5,7 +5,25 @@ from typing import Protocol
 
 from crds.postgres import PgDatabase
 from reconcilers.contract import PermanentError
+from reconcilers.hook_runs import HookResult, HookRun
 from reconcilers.postgres.model import Deep, PutRole, PutSchema, SeenMember, SeenPooler, Target
+
+
+class Hooks(Protocol):
+    """Programs of the settings."""
+
+    @property
+    def known(self) -> Mapping[str, bool]:
+        """Each hook of the settings."""
+        ...
+
+    async def start(self, run: HookRun) -> str:
+        """Begin a run; PermanentError HookRunExists if its name was used before."""
+        ...
+
+    async def look(self, run_id: str) -> HookResult | None:
+        """Return what is known of a run, None if it was never begun. Raises TransientError."""
+        ...
 
 
 class PoolerClient(Protocol):

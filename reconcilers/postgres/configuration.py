@@ -79,8 +79,8 @@ def waiting(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> tuple[
     )
 
 
-def restart_order(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> str:
-    """Say in which order the members that wait must be restarted, as far as that matters."""
+def directions(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> tuple[bool, bool]:
+    """Return whether anything rises, and whether anything falls, that a standby must have as much of."""
     rises = False
     falls = False
     for member in seen.answering:
@@ -91,6 +91,12 @@ def restart_order(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> 
             before, after = amount(setting, setting.value), amount(setting, wanted)
             if before is not None and after is not None:
                 rises, falls = rises or after > before, falls or after < before
+    return rises, falls
+
+
+def restart_order(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> str:
+    """Say in which order the members that wait must be restarted, as far as that matters."""
+    rises, falls = directions(cluster, seen)
     if rises:
         return "standbys first: with less than the primary has they would stop replaying"
     return "the primary first, then the standbys" if falls else "in any order"

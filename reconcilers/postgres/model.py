@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconcilers.contract import Secret
+from reconcilers.hook_runs import HookResult, HookRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +214,13 @@ class SeenCluster:
     pooler: SeenPooler | LostPooler | None = None
     """None where the spec does not ask for it, or the endpoint has none."""
 
+    runs: Mapping[str, HookResult] = field(default_factory=dict)
+    """What became of the hooks' runs that were asked for, by their names; absent if never begun."""
+    unseen_runs: str | None = None
+    """Why that is not known."""
+    hooks: frozenset[str] = frozenset()
+    """The hooks of the settings."""
+
     @property
     def answering(self) -> tuple[SeenMember, ...]:
         """The members that answered."""
@@ -340,6 +348,14 @@ class SetPooler:
     value: str
 
 
+@dataclass(frozen=True, slots=True)
+class RunHook:
+    """Begin a hook's run."""
+
+    target: Target
+    run: HookRun
+
+
 PostgresAction = (
     SetSetting
     | Connect
@@ -351,4 +367,5 @@ PostgresAction = (
     | MakeExtension
     | PutSchema
     | SetPooler
+    | RunHook
 )

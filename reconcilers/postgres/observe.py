@@ -8,8 +8,10 @@ from typing import Final
 
 from crds.postgres import PostgresClusterSpec
 from reconcilers.contract import PermanentError, Resource, Secret, Secrets, TransientError
+from reconcilers.hook_runs import HookResult
 from reconcilers.postgres.accounts import named_roles
-from reconcilers.postgres.client import PoolerClient, PostgresClient
+from reconcilers.postgres.client import Hooks, PoolerClient, PostgresClient
+from reconcilers.postgres.errands import asked_runs
 from reconcilers.postgres.model import (
     Deep,
     LostMember,
@@ -88,6 +90,25 @@ async def observe_pooler(poolers: PoolerClient, spec: PostgresClusterSpec) -> Se
         return await poolers.look(spec.endpoint)
     except (TransientError, PermanentError) as exc:
         return LostPooler(str(exc))
+
+
+async def observe_runs(
+    hooks: Hooks | None, cluster: Resource[PostgresClusterSpec], seen: SeenCluster, now: datetime
+) -> SeenCluster:
+    """Look at the hooks' runs that backups and restarts are about; what cannot be had is a fact, too."""
+    if hooks is None:
+        return seen
+    runs: dict[str, HookResult] = {}
+    trouble = None
+    for name in asked_runs(cluster, seen.members, now):
+        try:
+            found = await hooks.look(name)
+        except TransientError as exc:
+            trouble = str(exc)
+            break
+        if found is not None:
+            runs[name] = found
+    return replace(seen, runs=runs, unseen_runs=trouble, hooks=frozenset(hooks.known))
 
 
 async def _look(client: PostgresClient, target: Target) -> SeenMember | LostMember:

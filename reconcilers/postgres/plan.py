@@ -16,12 +16,20 @@ from reconcilers.postgres.configuration import (
     waiting,
 )
 from reconcilers.postgres.contents import database_problems, database_steps, missing_objects
+from reconcilers.postgres.errands import (
+    backup_steps,
+    errand_problems,
+    errand_trouble,
+    good_backups,
+    restart_steps,
+)
 from reconcilers.postgres.health import PRIMARY_UNSEEN, Trouble, degraded, not_ready, too_old
 from reconcilers.postgres.model import (
     MakeExtension,
     MakeSlot,
     PostgresAction,
     PutRole,
+    RunHook,
     SeenCluster,
     SeenMember,
 )
@@ -39,36 +47,41 @@ _SOON: Final = timedelta(milliseconds=300)
 """A reload is asynchronous: what was set is in force a moment later."""
 
 
-def plan_postgres(cluster: Resource[PostgresClusterSpec], seen: SeenCluster, _now: datetime) -> PostgresPlan:
+def plan_postgres(cluster: Resource[PostgresClusterSpec], seen: SeenCluster, now: datetime) -> PostgresPlan:
     """Set what may be set, verify the rest, and say what differs. Nobody is ever promoted or fenced."""
     before = cluster.status if isinstance(cluster.status, PostgresClusterStatus) else PostgresClusterStatus()
     stop = frozen(cluster.spec, before, seen) or too_old(cluster.spec, seen)
     if stop is not None:
-        status = before if stop[0] == "WrongSystem" else _status(cluster, before, seen)
+        status = before if stop[0] == "WrongSystem" else _status(cluster, before, seen, now)
         return Plan(
             status=status,
             writes=_alarm(cluster, stop),
             blocked=stop,
             verdicts=(Verdict(ConditionType.READY, Truth.FALSE, *stop), _degraded([stop])),
         )
-    status = _status(cluster, before, seen)
+    status = _status(cluster, before, seen, now)
     # The gate lets nothing through behind a step that may not be done.
     allowed = {None, *cluster.spec.allow}
     steps = tuple(
-        sorted(_steps(cluster, seen), key=lambda step: (step.needs not in allowed, _may_fail(step.action)))
+        sorted(
+            _steps(cluster, seen, now), key=lambda step: (step.needs not in allowed, _may_fail(step.action))
+        )
     )
     left_to = _left_to_patroni(seen, steps)
+    if left_to is not None:
+        steps = tuple(step for step in steps if _is_backup(step))
     primary = seen.primary
     lacking = tuple(missing_objects(cluster, primary)) if primary is not None else ()
     restarts = status.pending_restart
     order = (f"{', '.join(restarts)}; {restart_order(cluster, seen)}",) if restarts else ()
-    troubles = [*degraded(cluster, seen, lacking, order), *pooler_trouble(cluster, seen)]
+    backups = errand_trouble(cluster, status.backups, seen, now)
+    troubles = [*degraded(cluster, seen, lacking, order), *pooler_trouble(cluster, seen), *backups]
     return Plan(
-        steps=() if left_to is not None else steps,
+        steps=steps,
         writes=tuple(_notes(before, status)),
         verdicts=(*_ready(cluster, seen), _degraded(troubles)),
         status=status,
-        recheck_after=_SOON if steps and left_to is None else None,
+        recheck_after=_SOON if steps else None,
         blocked=left_to or next(iter(_problems(cluster, seen)), None),
     )
 
@@ -80,7 +93,9 @@ def _alarm(cluster: Resource[PostgresClusterSpec], stop: Trouble) -> tuple[Note,
     return () if is_known else (Note(*stop, warning=True),)
 
 
-def _steps(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> Iterable[PostgresStep]:
+def _steps(
+    cluster: Resource[PostgresClusterSpec], seen: SeenCluster, now: datetime
+) -> Iterable[PostgresStep]:
     """Yield all steps in an order that works: slots before their readers, roles before what they own."""
     primary = seen.primary
     roles: set[str] = set()
@@ -95,22 +110,30 @@ def _steps(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> Iterabl
         yield from database_steps(cluster, primary, roles)
     yield from setting_steps(cluster, seen)
     yield from pooler_steps(cluster, seen)
+    yield from backup_steps(cluster, seen, now)
+    yield from restart_steps(cluster, seen)
 
 
 def _left_to_patroni(seen: SeenCluster, steps: Sequence[PostgresStep]) -> Trouble | None:
     """Say what differs where Patroni decides: it would set its own again."""
-    if not steps or not any(each.has_patroni for each in seen.answering):
+    differs = "; ".join(step.summary for step in steps if not _is_backup(step))
+    if not differs or not any(each.has_patroni for each in seen.answering):
         return None
-    differs = "; ".join(step.summary for step in steps)
     return (
         "ManagedByPatroni",
         f"Patroni runs this cluster: nothing is changed from here. It differs: {differs}",
     )
 
 
+def _is_backup(step: PostgresStep) -> bool:
+    """Whether a step runs a hook, and restarts nobody."""
+    return isinstance(step.action, RunHook) and step.needs is None
+
+
 def _may_fail(action: PostgresAction) -> bool:
     """Whether only the server knows if this can be done: it shall hold up nothing that surely can."""
-    return isinstance(action, MakeExtension) or (isinstance(action, MakeSlot) and action.plugin is not None)
+    is_logical = isinstance(action, MakeSlot) and action.plugin is not None
+    return is_logical or isinstance(action, MakeExtension | RunHook)
 
 
 def _problems(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> Iterable[Trouble]:
@@ -121,10 +144,11 @@ def _problems(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> Iter
         yield from database_problems(cluster, primary)
     yield from setting_problems(cluster, seen)
     yield from pooler_problems(cluster, seen)
+    yield from errand_problems(cluster, seen)
 
 
 def _status(
-    cluster: Resource[PostgresClusterSpec], before: PostgresClusterStatus, seen: SeenCluster
+    cluster: Resource[PostgresClusterSpec], before: PostgresClusterStatus, seen: SeenCluster, now: datetime
 ) -> PostgresClusterStatus:
     """Describe what answered; of a member that did not, what was known stays."""
     members = {name: line for name, line in before.members.items() if seen.member(name) is None}
@@ -146,6 +170,7 @@ def _status(
         if primary is not None
         else before.slots,
         pending_restart=waiting(cluster, seen),
+        backups=dict(good_backups(cluster, before, seen, now)),
         migrations=migrations if primary is not None else before.migrations,
     )
 

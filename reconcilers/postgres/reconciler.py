@@ -11,10 +11,10 @@ from metrics.postgres import PostgresMetrics
 from reconcilers.contract import DONE, Outcome, PermanentError, Plan, Resource, Secrets, Step, View
 from reconcilers.gauges import Gauge, Gauges
 from reconcilers.postgres.apply import apply_action
-from reconcilers.postgres.client import NoPoolers, PoolerClient, PostgresClient
+from reconcilers.postgres.client import Hooks, NoPoolers, PoolerClient, PostgresClient
 from reconcilers.postgres.figures import figures, pools, reading
 from reconcilers.postgres.model import PostgresAction, SeenCluster
-from reconcilers.postgres.observe import Memory, observe_pooler, observe_postgres
+from reconcilers.postgres.observe import Memory, observe_pooler, observe_postgres, observe_runs
 from reconcilers.postgres.plan import plan_postgres
 
 _TIDY_EVERY: Final = timedelta(minutes=1)
@@ -37,8 +37,10 @@ class PostgresReconciler:
         *,
         poolers: PoolerClient | None = None,
         pooler_metrics: PgbouncerMetrics | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
         """Take *now*, the wall time that figures are told with; without *poolers* no endpoint has one."""
+        self._hooks = hooks
         self._poolers = poolers or NoPoolers()
         self._pooler_metrics = pooler_metrics
         self._client = client
@@ -58,6 +60,7 @@ class PostgresReconciler:
         try:
             seen = await observe_postgres(self._client, self._secrets, resource, self._memory, now)
             seen = replace(seen, pooler=await observe_pooler(self._poolers, resource.spec))
+            seen = await observe_runs(self._hooks, resource, seen, now)
         except PermanentError:
             self._gauges.forget(resource.key)
             raise
@@ -76,7 +79,7 @@ class PostgresReconciler:
         # Whatever becomes of it: the next look must see what is so now, on standbys, too.
         for target in [each for each in self._memory if each.endpoint == step.action.target.endpoint]:
             del self._memory[target]
-        await apply_action(self._client, self._poolers, step.action)
+        await apply_action(self._client, self._poolers, self._hooks, step.action)
         return DONE
 
     def _tell(self, resource: Resource[PostgresClusterSpec], seen: SeenCluster, now: datetime) -> None:
