@@ -11,6 +11,7 @@ _COLORS: Final = (
     "#1f77b4", "#e8710a", "#2a9d4a", "#c2255c", "#7048c6", "#8c564b",
     "#0c8599", "#9a8500", "#5f6b7a", "#d6336c", "#4263eb", "#087f5b",
 )  # fmt: skip
+_BYTES: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 _INK, _FAINT, _GRID, _EDGE = "#1c2330", "#667085", "#e6e9ef", "#d0d5dd"
 _DASHED: Final = "#b42318"
 _LEGEND_ROW: Final = 17
@@ -211,6 +212,9 @@ def _ceiling(values: Sequence[float], unit: str) -> float:
     if most <= 0:
         return {"percentunit": 0.01, "s": 0.1}.get(unit, 1.0)
     power = 10.0 ** math.floor(math.log10(most))
+    if unit == "bytes":
+        power = 1024.0 ** max(0, math.floor(math.log(most, 1024)))
+        power *= 10.0 ** math.floor(math.log10(most / power))
     return next(
         power * factor for factor in (1, 1.2, 1.6, 2, 3, 4, 6, 8, 10) if power * factor >= most * 0.9999
     )
@@ -224,8 +228,11 @@ def _said(value: float, unit: str) -> str:
             return f"{value * 1000:.3g} ms"
         case "s":
             return f"{value:.3g} s"
+        case "bytes":
+            step = min(len(_BYTES) - 1, int(math.log(value, 1024))) if value >= 1 else 0
+            return f"{value / 1024**step:.4g} {_BYTES[step]}"
         case "reqps" | "ops":
-            return f"{value:.3g}/s"
+            return f"{value:.4g}/s"
         case _:
             return f"{value:.4g}"
 

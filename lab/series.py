@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from metrics.panels import Dashboard, Query
+from metrics.dashboard import Dashboard, Query
 
 _TIMEOUT_S: Final = 10.0
 

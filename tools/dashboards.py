@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from metrics.panels import DASHBOARDS, Dashboard, Panel
+from metrics.dashboard import Dashboard, Panel
+from metrics.panels import DASHBOARDS
 
 TARGET: Final = Path(__file__).parents[1] / "metrics/dashboards"
 _SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}

@@ -11,7 +11,8 @@ from typing import Final
 
 from lab.drawing import Frame, Line, lines, number, page, states, table
 from lab.series import Series, at_once, filled, over_time
-from metrics.panels import DASHBOARDS, Dashboard, Panel
+from metrics.dashboard import Dashboard, Panel
+from metrics.panels import DASHBOARDS
 
 TARGET: Final = Path(__file__).parents[1] / "docs/images"
 _WIDTH: Final = 1240.0

@@ -6,7 +6,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from lab.drawing import Frame, Line, lines, number, page, states, table
-from metrics.panels import DASHBOARDS, Dashboard
+from metrics.dashboard import Dashboard
+from metrics.panels import DASHBOARDS
 
 IMAGES = Path(__file__).parents[2] / "docs/images"
 FRAME = Frame(0, 0, 600, 300, "Share <of> errors", "5xx & refused", 1000.0, 1100.0, "percentunit")
@@ -73,3 +74,9 @@ def test_a_number_is_green_where_nothing_is_wrong() -> None:
 def test_a_table_without_rows_says_so() -> None:
     assert "none" in texts(drawn(table(FRAME, ("alertname",), [])))
     assert "PsaTargetDown" in texts(drawn(table(FRAME, ("alertname",), [("PsaTargetDown",)])))
+
+
+def test_bytes_have_an_axis_of_round_numbers_with_their_unit() -> None:
+    frame = Frame(0, 0, 600, 300, "Lag", "", 1000.0, 1100.0, "bytes")
+    shown = texts(drawn(lines(frame, [Line("replica-1", ((1000.0, 0.0), (1001.0, 3_000_000.0)))])))
+    assert {"0 B", "1.5 MiB", "3 MiB"} <= {*shown}
