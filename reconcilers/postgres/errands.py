@@ -14,7 +14,7 @@ from crds.postgres import PgBackup, PostgresClusterSpec, PostgresClusterStatus
 from crds.quantity import duration_text
 from reconcilers.contract import Change, Resource, Step, StepClass
 from reconcilers.hook_runs import HookResult, HookRun, HookState
-from reconcilers.postgres.configuration import PostgresStep, directions, waiting
+from reconcilers.postgres.configuration import PostgresStep, directions, setting_steps, waiting
 from reconcilers.postgres.model import LostMember, RunHook, SeenCluster, SeenMember, Target
 
 _MIDNIGHT: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -76,7 +76,8 @@ def restart_steps(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> 
     if hook is None or hook not in seen.hooks or member is None or seen.unseen_runs is not None:
         return
     run = _restart_name(cluster, member)
-    if run in seen.runs or _is_anybody_away(cluster, seen):
+    # Whose turn it is follows from what is written on all: not before it is.
+    if run in seen.runs or _is_anybody_away(cluster, seen) or any(setting_steps(cluster, seen)):
         return
     names = [
         each.partition(": ")[2] for each in waiting(cluster, seen) if each.startswith(f"{member.name}: ")

@@ -1,6 +1,8 @@
 """Killed at every single numbered point, the daemon leaves the same PostgreSQL behind, then only reads."""
 
+import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -10,7 +12,9 @@ from daemon.engine.passes import AnyReconciler
 from daemon.store.operations import Apply
 from daemon.store.state import State
 from metrics.postgres import PostgresMetrics
+from reconcilers.contract import PermanentError
 from reconcilers.gauges import Gauges
+from reconcilers.hook_runs import HookResult, HookRun, HookState
 from reconcilers.postgres.reconciler import PostgresReconciler
 from reconcilers.postgres.scram import is_password
 from tests.builders import START
@@ -50,6 +54,32 @@ SPEC = PostgresClusterSpec.model_validate(
 DECLARED = Apply(KEY, "0" * 32, SPEC, START)
 
 
+@dataclass
+class RestartingHooks:
+    """Hooks whose records outlive the daemon: one restarts the member that it is told, one makes a backup."""
+
+    world: FakePostgres
+    results: dict[str, HookResult] = field(default_factory=dict)
+
+    @property
+    def known(self) -> Mapping[str, bool]:
+        return {"pg-restart": False, "pg-backup": False}
+
+    async def start(self, run: HookRun) -> str:
+        await asyncio.sleep(0.01)
+        if run.run_id in self.results:
+            raise PermanentError(f"there was a run {run.run_id} already", reason="HookRunExists")
+        self.results[run.run_id] = HookResult(run.hook, HookState.PASSED, "passed in 0.0 s")
+        if run.hook == "pg-restart":
+            assert run.service is not None
+            self.world.servers[run.service].restart()
+        return run.run_id
+
+    async def look(self, run_id: str) -> HookResult | None:
+        await asyncio.sleep(0.01)
+        return self.results.get(run_id)
+
+
 class PostgresMachine(Machine):
     """A machine beside a primary without anything and a standby that was led elsewhere and paused."""
 
@@ -68,12 +98,14 @@ class PostgresMachine(Machine):
             },
             {"psa": NEW_ROLE},
         )
+        self.hooks = RestartingHooks(self.world)
         super().__init__(self.processed)
 
     def processed(self) -> Mapping[str, AnyReconciler]:
         """Return what a new process would have: nothing in memory."""
         metrics, clock = PostgresMetrics(CollectorRegistry()), VirtualClock()
-        return {KEY.kind: PostgresReconciler(self.world, SECRETS, metrics, Gauges(), clock.now)}
+        reconciler = PostgresReconciler(self.world, SECRETS, metrics, Gauges(), clock.now, hooks=self.hooks)
+        return {KEY.kind: reconciler}
 
 
 def ends_well(machine: Machine, state: State, moment: str) -> None:
@@ -130,3 +162,28 @@ async def test_what_was_changed_by_hand_and_by_a_restart_is_put_right() -> None:
     status = state.objects[KEY].status
     assert isinstance(status, PostgresClusterStatus)
     assert status.pending_restart == ("primary: max_connections",)
+
+
+def ends_restarted(machine: Machine, state: State, moment: str) -> None:
+    assert isinstance(machine, PostgresMachine)
+    found = state.objects[KEY].status
+    assert isinstance(found, PostgresClusterStatus)
+    assert found.pending_restart == (), moment
+    for server in machine.world.servers.values():
+        assert (server.settings["max_connections"].value, server.runs) == ("200", 2), moment
+    restarts = [each.split(".")[2] for each in machine.hooks.results if ".restart." in each]
+    assert restarts == ["replica", "primary"], (moment, "what rises restarts standbys first")
+    backups = [each for each in machine.hooks.results if ".backup." in each]
+    assert len(backups) == 1, (moment, "a backup is made once")
+    assert [*found.backups] == ["nightly"], moment
+
+
+async def test_a_crash_at_any_point_makes_no_second_restart_and_no_second_backup() -> None:
+    more = {
+        "restart": "pg-restart",
+        "allow": ["restart"],
+        "backups": {"nightly": {"hook": "pg-backup", "every": "1d", "maxAge": "26h"}},
+    }
+    spec = PostgresClusterSpec.model_validate({**SPEC.model_dump(mode="json", by_alias=True), **more})
+    points = await every_crash(PostgresMachine, (Apply(KEY, "0" * 32, spec, START),), ends_restarted)
+    assert points > 25

@@ -193,6 +193,11 @@ def test_nobody_is_restarted_while_a_member_is_away_or_a_standby_receives_nothin
     assert decide(waits, member("two", in_force("200"), receiver=None), spec=spec).steps == ()
 
 
+def test_nobody_is_restarted_before_all_is_written() -> None:
+    plan = decide(member("one", waiting("200")), member("two", in_force("100")), spec=RISES)
+    assert said(plan) == ["max_connections 100 → 200 on two, written; it takes effect at the next restart"]
+
+
 def test_without_a_hook_a_restart_is_only_said() -> None:
     plan = decide(member("one", waiting("200")), spec={"settings": {"max_connections": 200}})
     assert (plan.steps, reason(plan)) == ((), "PendingRestart")
