@@ -45,8 +45,11 @@ class Bulkhead:
         self.inside += 1
         self.probing = self.is_open
 
-    def leave(self, *, failed: bool, now: float) -> None:
-        """Count a pass that ended; *failed* means that the endpoint did not answer as it should."""
+    def leave(self, *, failed: bool, now: float, within_s: float | None = None) -> None:
+        """Count a pass that ended; *failed* means that the endpoint did not answer as it should.
+
+        *within_s* bounds the time to the next probe.
+        """
         self.inside -= 1
         self.never_left = False
         self.probing = False
@@ -55,5 +58,5 @@ class Bulkhead:
             return
         self.failures += 1
         if self.failures >= OPENS_AFTER:
-            self.open_until = now + self._pause_s
+            self.open_until = now + min(self._pause_s, within_s or self._pause_s)
             self._pause_s = min(LAST_PROBE_S, self._pause_s * 2)

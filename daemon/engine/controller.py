@@ -286,8 +286,10 @@ class Controller:
         bulkhead = self._bulkhead(resource)
         if bulkhead is None or endpoint is None:
             return
-        unseen = isinstance(passed, Passed) and isinstance(passed.look.error, TransientError)
-        bulkhead.leave(failed=unseen, now=now)
+        error = passed.look.error if isinstance(passed, Passed) else None
+        unseen = isinstance(error, TransientError)
+        within_s = error.retry_within_s if isinstance(error, TransientError) else None
+        bulkhead.leave(failed=unseen, now=now, within_s=within_s)
         self._metrics.target(endpoint, not unseen)
         self._metrics.breaker(endpoint, bulkhead.is_open)
         if bulkhead.parked and bulkhead.admits(now):
@@ -343,8 +345,9 @@ class Controller:
         permanent = isinstance(error, PermanentError)
         memory.failures += 1
         pause = patience.cap_s if permanent else patience.pause(memory.failures, self._random.fraction())
-        if isinstance(error, TransientError) and error.retry_after_s is not None:
-            pause = max(pause, error.retry_after_s)
+        if isinstance(error, TransientError):
+            pause = min(pause, error.retry_within_s or pause)
+            pause = max(pause, error.retry_after_s or 0.0)
         priority = taken.priority if taken.priority.is_reserved else Priority.RETRY
         self._work.add(taken.key, priority, self._clock.monotonic() + pause)
         if str(error) != memory.said:

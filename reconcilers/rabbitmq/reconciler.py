@@ -25,6 +25,7 @@ from reconcilers.rabbitmq.observe import observe_rabbitmq
 from reconcilers.rabbitmq.plan import plan_rabbitmq
 
 TIDY_EVERY: Final = timedelta(minutes=1)
+RETRY_WITHIN_S: Final = 5.0
 
 
 class RabbitReconciler:
@@ -57,9 +58,10 @@ class RabbitReconciler:
         self._tidy(view)
         try:
             seen = await observe_rabbitmq(self._client, self._secrets, resource)
-        except (TransientError, PermanentError):
+        except (TransientError, PermanentError) as exc:
             self._gauges.forget(resource.key)
             self._metrics.unseen(resource.key.name)
+            _retry_soon(exc)
             raise
         self._tell(resource, seen.look)
         return seen
@@ -93,8 +95,18 @@ class RabbitReconciler:
         self._metrics.looked(resource.key.name, reading)
 
     async def apply(self, step: Step[RabbitAction]) -> Outcome:
-        await apply_action(self._client, step.action)
+        try:
+            await apply_action(self._client, step.action)
+        except TransientError as exc:
+            _retry_soon(exc)
+            raise
         return DONE
+
+
+def _retry_soon(error: TransientError | PermanentError) -> None:
+    """Let no back-off grow beyond the poll interval: a broker that comes back may have lost everything."""
+    if isinstance(error, TransientError):
+        error.retry_within_s = RETRY_WITHIN_S
 
 
 def _is_asked(spec: RabbitMQSpec, place: Place) -> bool:

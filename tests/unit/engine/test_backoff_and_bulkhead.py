@@ -43,6 +43,15 @@ def test_five_failures_open_the_breaker_and_one_probe_at_a_time_may_try() -> Non
     assert door.admits(20.0 + 2 * FIRST_PROBE_S)
 
 
+def test_a_probe_that_must_come_soon_does_not_wait_longer_however_many_failed() -> None:
+    door = Bulkhead()
+    for _ in range(10 * OPENS_AFTER):
+        door.enter()
+        door.leave(failed=True, now=10.0, within_s=2.0)
+    assert not door.admits(11.9)
+    assert door.admits(12.0)
+
+
 def test_one_success_closes_the_breaker() -> None:
     door = Bulkhead()
     for _ in range(OPENS_AFTER):

@@ -252,6 +252,16 @@ async def test_what_asks_to_be_left_alone_for_a_while_is_left_alone() -> None:
         assert len(house.knobs.turns) == 2
 
 
+async def test_a_look_that_may_be_repeated_at_no_cost_finds_a_server_soon_after_it_is_back() -> None:
+    async with a_house() as house:
+        house.knobs.trouble["a"] = TransientError("not reached", retry_within_s=5.0)
+        await house.declare("a", cores=1)
+        await asyncio.sleep(3600)
+        del house.knobs.trouble["a"]
+        await asyncio.sleep(5.5)
+        assert house.knobs.stand == {"a": 1}
+
+
 async def test_a_permanent_refusal_stalls_until_the_spec_changes() -> None:
     async with a_house() as house:
         house.knobs.trouble["apply a"] = PermanentError("never", reason="Forbidden")
