@@ -124,7 +124,7 @@ cli.add_command(template)
     "--dir", "root", type=FOLDER_TYPE, envvar="PSA_LAB_DIR", help="The lab's folder; a new one by default."
 )
 @click.option("--keep", is_flag=True, help="Leave everything running, with hints how to go on.")
-@click.option("--data", is_flag=True, help="With real data services, which the story leaves alone.")
+@click.option("--data", is_flag=True, help="With real data services, and scenes on them: half a minute more.")
 def demo(root: Path | None, *, keep: bool, data: bool) -> None:
     """Show what the daemon does, on real parts, in about a minute."""
     sys.exit(run_demo(root, keep=keep, data=data))

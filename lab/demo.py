@@ -6,6 +6,8 @@ import tempfile
 from pathlib import Path
 
 from lab.control import ControlError
+from lab.data_scenes import DataScenes
+from lab.data_systems import data_urls
 from lab.haproxy import HaproxyError
 from lab.layout import Lab, LabError
 from lab.monitoring import DASHBOARDS, is_wanted, monitoring_urls
@@ -24,7 +26,7 @@ _ERRORS = (NotSeenError, LabError, PartError, NoNumberError, ControlError, Hapro
 def run_demo(root: Path | None, *, keep: bool, data: bool = False) -> int:
     """Show everything; return 0 if every claim was seen, 1 if not. *keep* leaves the lab up.
 
-    *data* has the data services in it.
+    *data* has the data services in it, and scenes with them at the end.
     """
     story = Story()
     folder = root if root is not None else Path(tempfile.mkdtemp(prefix="psa-demo-", dir="/tmp"))
@@ -60,6 +62,8 @@ def _show(folder: Path, story: Story, *, data: bool) -> bool:
     scenes = Scenes(stage)
     scenes.play()
     ReleaseScenes(stage).play()
+    if data:
+        DataScenes(stage).play()
     scenes.nothing_to_do()
     is_good = story.table()
     story.note()
@@ -111,6 +115,7 @@ def _print_hints(lab: Lab, story: Story) -> None:
         f"  http://{lab.address('40.10')}:8404/  HAProxy",
         f"  http://{daemon_address(lab)}/metrics  the daemon",
         *(f"  {url}  {name}" for name, url in monitoring_urls(lab).items()),
+        *_data_hints(lab, where),
         "Dashboards for Grafana, and how to load them:",
         f"  {DASHBOARDS}",
         "  docs/how-to/see-it-on-a-dashboard.md",
@@ -120,6 +125,20 @@ def _print_hints(lab: Lab, story: Story) -> None:
         f"  psactl lab down --dir {where}",
     ):
         story.note(line if not line.startswith("  ") else f"  {line}")
+
+
+def _data_hints(lab: Lab, where: str) -> tuple[str, ...]:
+    if not lab.record.data:
+        return ()
+    return (
+        "Data services, whose passwords are files:",
+        *(f"  {url}  {name}" for name, url in data_urls(lab).items()),
+        f"  {lab.secrets}",
+        "Break one of them, and look what becomes of it:",
+        f"  psactl lab fault --dir {where} postgres slot-dropped",
+        "  psactl events PostgresCluster/psa-db",
+        f"  psactl lab fault --dir {where} postgres --help",
+    )
 
 
 def _release_hints(lab: Lab, where: str) -> tuple[str, ...]:
