@@ -158,15 +158,14 @@ class PostgresServers:
                 await member.fetch(_PUT_ROLE, values, None)
 
     async def make_database(self, target: Target, name: str, owner: str | None) -> None:
-        await self._member(target).execute((statements.create_database(name, owner),), None)
+        await self._member(target).execute_slow(statements.create_database(name, owner), None)
 
     async def give_database(self, target: Target, name: str, owner: str) -> None:
         await self._member(target).execute((statements.give_database(name, owner),), None)
 
     async def make_extension(self, target: Target, database: str, name: str) -> None:
-        # It goes where the database's own search_path says.
-        commands = ("RESET search_path", statements.create_extension(name))
-        await self._member(target).execute(commands, database)
+        # Its schema is where the database's own search_path says.
+        await self._member(target).execute_slow(statements.create_extension(name), database)
 
     async def put_schema(self, action: PutSchema) -> None:
         command = statements.put_schema(action.name, action.owner, is_new=action.is_new)

@@ -26,6 +26,7 @@ SET client_min_messages = 'error'; SET search_path = pg_catalog
 """
 #: Sessions to one member at a time, the one that is kept open among them.
 _MOST_SESSIONS: Final = 4
+_CLOSE_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class Door:
     deadline_s: float = 5.0
     """How long an exchange may take, with connecting."""
     connect_s: float = 3.0
+    slow_s: float = 25.0
+    """How long making a database or an extension may take, which copies files."""
 
 
 class Member:
@@ -72,6 +75,13 @@ class Member:
             for command in commands:
                 await session.execute(command)
 
+    async def execute_slow(self, command: str, database: str | None) -> None:
+        """Run a command that copies files, in a session of its own: it may take ``slow_s``."""
+        door = self._door
+        async with self._told(door.slow_s), self._short_session(database or door.database) as session:
+            await session.execute(f"RESET search_path; SET statement_timeout = '{_most_ms(door.slow_s)}ms'")
+            await session.execute(command)
+
     async def close(self) -> None:
         """End the session that was kept."""
         async with self._turn:
@@ -81,12 +91,18 @@ class Member:
     async def _session(self, database: str | None) -> AsyncIterator[Any]:
         """Give a session for one exchange, at most the deadline long."""
         is_main = database in {None, self._door.database}
+        opened = self._kept_session() if is_main else self._short_session(database or "")
+        async with self._told(self._door.deadline_s), opened as found:
+            yield found
+
+    @asynccontextmanager
+    async def _told(self, deadline_s: float) -> AsyncIterator[None]:
+        """Raise what the driver's errors mean, and TransientError where there is no answer in time."""
         try:
-            async with asyncio.timeout(self._door.deadline_s):
-                async with self._kept_session() if is_main else self._short_session(database or "") as found:
-                    yield found
+            async with asyncio.timeout(deadline_s):
+                yield
         except TimeoutError as exc:
-            raise TransientError(f"no answer within {self._door.deadline_s:g} s from {self.where}") from exc
+            raise TransientError(f"no answer within {deadline_s:g} s from {self.where}") from exc
         except asyncpg.PostgresError as exc:
             raise of_talking(exc.sqlstate, _words(exc), self.where) from exc
         except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as exc:
@@ -114,6 +130,7 @@ class Member:
             session = await self._open(database)
             try:
                 yield session
+                await session.close(timeout=_CLOSE_S)
             finally:
                 session.terminate()
 
@@ -125,7 +142,7 @@ class Member:
     async def _open(self, database: str) -> Any:
         door = self._door
         password = door.read_password()
-        limits = _LIMITS.format(statement_ms=int(door.deadline_s * 800))
+        limits = _LIMITS.format(statement_ms=_most_ms(door.deadline_s))
         try:
             async with asyncio.timeout(door.connect_s):
                 session = await asyncpg.connect(
@@ -146,6 +163,11 @@ class Member:
         except (OSError, TimeoutError) as exc:
             raise of_network(exc, self.where, is_tls=door.ca_file is not None) from exc
         return session
+
+
+def _most_ms(deadline_s: float) -> int:
+    """Return how long a statement may take, so that the server gives up before we do."""
+    return int(deadline_s * 800)
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext | bool:
