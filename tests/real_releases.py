@@ -203,6 +203,7 @@ def releases(
     services: int = 2,
     haproxies: int = 1,
     metrics: bool = False,
+    data: bool = False,
     arrange: Callable[[Lab], None] = lambda _lab: None,
     configure: Callable[[str], str] = lambda text: text,
     is_ready: bool = True,
@@ -212,7 +213,9 @@ def releases(
     *arrange* may change its files before anything reads them, *configure* the daemon's settings. Without
     *is_ready* nothing is waited for.
     """
-    options = Options(root, services=services, haproxies=haproxies, time_scale=0.05, metrics=metrics)
+    options = Options(
+        root, services=services, haproxies=haproxies, time_scale=0.05, metrics=metrics, data=data
+    )
     lab, lock = prepare(options, lambda _line: None)
     is_well = False
     try:
