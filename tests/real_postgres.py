@@ -24,6 +24,7 @@ from metrics.pgbouncer import PgbouncerMetrics
 from metrics.postgres import PostgresMetrics
 from reconcilers.contract import AnyResource, PermanentError, Plan, Secret
 from reconcilers.gauges import Gauges
+from reconcilers.postgres.client import Hooks
 from reconcilers.postgres.observe import DEEP_FOR
 from reconcilers.postgres.reconciler import PostgresReconciler
 from reconcilers.transports.pgbouncer import Console, Poolers
@@ -209,6 +210,7 @@ async def driving(
     password: str = PASSWORD,
     addresses: Mapping[str, str] | None = None,
     pooler: LabPgbouncer | None = None,
+    hooks: Hooks | None = None,
     **door: Any,
 ) -> AsyncIterator[Driven]:
     """Put an object on a desk, whose endpoint has *members*, and close all sessions in the end.
@@ -229,6 +231,7 @@ async def driving(
         wall,
         poolers=poolers,
         pooler_metrics=PgbouncerMetrics(registry),
+        hooks=hooks,
     )
     desk = Desk({"PostgresCluster": reconciler})
     desk.put(resource)
