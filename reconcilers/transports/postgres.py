@@ -113,7 +113,10 @@ class PostgresServers:
         await _reload(member)
 
     async def connect(self, target: Target, conninfo: Mapping[str, str], slot: str | None) -> None:
-        """Write where a standby streams from; the password in it stays out of the server's log, if it may."""
+        """Write where a standby streams from; the statement stays out of the server's log, if it may.
+
+        PostgreSQL itself tells of the changed setting as it reads it, with the password: see the how-to.
+        """
         member, commands = self._member(target), []
         if slot is not None:
             commands.append(statements.alter_system("primary_slot_name", slot))

@@ -189,3 +189,39 @@ async def test_in_steady_state_nothing_is_written(pair: Mapping[str, LabPostgres
         for _ in range(3):
             assert said(await driven.look()) == []
         assert pair["one"].run("SELECT pg_current_wal_insert_lsn()") == before
+
+
+async def test_a_rotated_secret_is_followed_by_the_role_and_by_the_standby_that_comes_with_it(
+    pair: Mapping[str, LabPostgres],
+) -> None:
+    async with driving(the_cluster(), pair) as driven:
+        await driven.quiet()
+        driven.secrets.values["replicator"] = "another one"
+        assert await driven.sentences() == [
+            "change role replicator: password another one → the secret's",
+            "connect two to one: password another one → the secret's",
+        ]
+        await driven.quiet()
+        pair["one"].run("SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
+        await driven.until(lambda: streams(pair))
+        # PostgreSQL itself tells of each changed setting as it is reloaded; the guide says so.
+        lines = (pair["one"].log.read_text() + pair["two"].log.read_text()).splitlines()
+        told = [line for line in lines if "another one" in line]
+        assert [line for line in told if 'parameter "primary_conninfo" changed to' not in line] == []
+    async with driving(the_cluster(), pair) as driven:
+        assert len(await driven.sentences()) == 2, "the secret as it was before"
+        await driven.quiet()
+        await driven.until(lambda: streams(pair))
+
+
+async def test_a_secret_that_cannot_be_had_changes_nothing_and_is_said(
+    pair: Mapping[str, LabPostgres],
+) -> None:
+    async with driving(the_cluster(), pair) as driven:
+        await driven.quiet()
+        del driven.secrets.values["replicator"]
+        plan = await driven.look()
+        assert said(plan) == []
+        assert plan.blocked is not None
+        assert plan.blocked[0] == "SecretUnavailable"
+        assert streams(pair)
