@@ -1,7 +1,9 @@
 """The data services of a lab: their servers at its addresses, and how the daemon's settings name them."""
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from lab import pgbouncer, postgres, rabbitmq, redis
@@ -11,6 +13,7 @@ from lab.elasticsearch import ElasticsearchConfig, LabElasticsearch
 from lab.layout import Lab, LabError
 from lab.pgbouncer import LabPgbouncer, PgbouncerConfig
 from lab.postgres import LabPostgres, PostgresConfig
+from lab.processes import MARK
 from lab.rabbitmq import LabRabbit, RabbitConfig
 from lab.redis import LabRedis, RedisConfig
 
@@ -173,7 +176,19 @@ def _postgres(lab: Lab) -> System:
     )
     urls = {part: f"postgresql://{postgres_of(lab, part).config.address}" for part in MEMBERS.values()}
     urls |= {POOLER: f"postgresql://{pooler.config.address}"}
-    return System(servers, {"psa-db": endpoint}, urls)
+    hooks = {f"pg-{action}": _postgres_hook(lab, action) for action in ("backup", "restart", "rebuild")}
+    return System(servers, {"psa-db": endpoint}, urls, hooks)
+
+
+def _postgres_hook(lab: Lab, action: str) -> Mapping[str, object]:
+    """Return a hook of the settings; env marks what it starts, for `down`."""
+    start = ["/usr/bin/env", f"{MARK}={lab.record.mark}", sys.executable]
+    return {
+        "argv": [*start, "-m", "lab.postgres_hook", action, str(lab.root)],
+        "directory": str(Path(__file__).parents[1]),
+        "timeout": "2m",
+        "idempotent": True,
+    }
 
 
 def _let_in(lab: Lab, primary: LabPostgres) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,6 +127,33 @@ def test_a_second_member_takes_writes(lab: Lab) -> None:
 def test_another_cluster_stands_at_the_replicas_address(lab: Lab) -> None:
     fault(lab, "other-system")
     assert run(lab, REPLICA, SYSTEM) != run(lab, PRIMARY, SYSTEM)
+
+
+@pytest.mark.parametrize(
+    ("action", "part", "says"),
+    [
+        ("backup", PRIMARY, "whole, verified"),
+        ("restart", PRIMARY, "postgres is restarted"),
+        ("restart", REPLICA, "postgres-replica is restarted"),
+        ("rebuild", REPLICA, "is a copy of the primary again"),
+    ],
+)
+def test_a_hook_of_the_settings_acts_on_the_member_at_its_address(
+    lab: Lab, action: str, part: str, says: str
+) -> None:
+    hook = data_systems.data_settings(lab)["hooks"][f"pg-{action}"]
+    assert isinstance(hook, dict)
+    host, _, port = postgres_of(lab, part).config.address.rpartition(":")
+    done = subprocess.run(
+        hook["argv"],
+        cwd=hook["directory"],
+        env={"PATH": "/usr/bin:/bin", "PSA_ADDRESS": host, "PSA_PORT": port},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, says in done.stdout) == (0, True), done
 
 
 def test_every_fault_is_tried_here() -> None:
