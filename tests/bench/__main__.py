@@ -70,7 +70,7 @@ _GROUPS: Final[Mapping[str, tuple[Callable[[], Iterator[Figure]], float]]] = Map
     "alerts": (alerts.measure, 3),
     "postgres": (postgres.measure, 1),
     "redis": (redis.measure, 0.6),
-    "rabbitmq": (rabbitmq.measure, 1.5),
+    "rabbitmq": (rabbitmq.measure, 2),
     "elasticsearch": (elasticsearch.measure, 0.1),
 })  # fmt: skip
 

@@ -20,7 +20,8 @@ from tests.real_rabbitmq_daemon import a_daemon, the_example
 _QUEUES: Final = 500
 _BINDINGS: Final = 200
 _LOOKS: Final = 100
-_WIPES: Final = 5
+#: Seconds that the broker stays away, each time: the longer, the more looks have failed.
+_AWAY_S: Final = (0, 0, 5, 15, 40)
 _BOUND: Final = 4
 _OVERVIEW: Final = Call("GET", ("overview",), "columns=cluster_name")
 _LIST: Final = Call("GET", ("queues",), "disable_stats=true&enable_queue_totals=true")
@@ -112,9 +113,10 @@ async def _wiped(broker: LabRabbit, folder: Path) -> list[float]:
     async with a_daemon(folder, broker) as daemon:
         await daemon.declare(the_example())
         await daemon.wait_ready()
-        for _ in range(_WIPES):
+        for away_s in _AWAY_S:
             broker.kill()
             broker.wipe()
+            await asyncio.sleep(away_s)
             await asyncio.to_thread(broker.start)
             began = time.perf_counter()
             await until(declared, lambda count: count >= _BOUND, seconds=30)

@@ -84,14 +84,16 @@ async def test_a_drift_is_put_right_within_the_poll_interval(broker: LabRabbit, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("away_s", [0, 30], ids=["restarted at once", "away for long"])
 async def test_57_a_wiped_broker_is_whole_again_soon_after_it_answers(
-    broker: LabRabbit, tmp_path: Path
+    broker: LabRabbit, tmp_path: Path, away_s: float
 ) -> None:
     async with a_daemon(tmp_path, broker) as daemon:
         await daemon.declare(the_example())
         await daemon.wait_ready()
         broker.kill()
         broker.wipe()
+        await asyncio.sleep(away_s)
         await asyncio.to_thread(broker.start)
         began = asyncio.get_running_loop().time()
         await until(lambda: is_whole(broker), bool, seconds=15)
