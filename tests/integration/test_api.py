@@ -85,7 +85,9 @@ async def a_daemon(folder: Path, **kinds: AnyReconciler) -> AsyncIterator[Runnin
     feed = Feed(source, store, clock, SystemRandom(), metrics)
     console = Console(store, controller, feed, clock, version="1", systems={"pve": "proxmox"})
     wishes = Wishes(store, controller, clock)
-    api = Api(console, wishes, store, metrics.exposition, lambda: None if console.is_ready else "not read yet")
+    api = Api(
+        console, wishes, store, metrics.exposition, lambda: None if console.is_ready else "not read yet"
+    )
     listener = listen_tcp("127.0.0.1:0")
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     path = folder / "run" / "api.sock"
