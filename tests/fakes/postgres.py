@@ -247,6 +247,18 @@ class FakePostgres:
         self.writes.append(f"extension {name} in {database}")
         self.databases[database] = replace(found, extensions=found.extensions | {name})
 
+    async def drop_slot(self, target: Target, name: str) -> None:
+        self._primary(target)
+        if name in self.slots and not self._is_read(name):
+            self.writes.append(f"drop slot {name}")
+            del self.slots[name]
+
+    async def drop_database(self, target: Target, name: str) -> None:
+        self._primary(target)
+        if name in self.databases:
+            self.writes.append(f"drop database {name}")
+            del self.databases[name]
+
     async def put_schema(self, action: PutSchema) -> None:
         self._primary(action.target)
         found = self.databases[action.database]
@@ -256,6 +268,9 @@ class FakePostgres:
         self.writes.append(f"schema {action.name} in {action.database}")
         schemas = {**found.schemas, action.name: action.owner or found.schemas.get(action.name, "psa")}
         self.databases[action.database] = replace(found, schemas=schemas)
+
+    def _is_read(self, slot: str) -> bool:
+        return any(self._streams(each) and each.slot_name == slot for each in self.servers.values())
 
     def _reached(self, target: Target) -> FakeMember:
         server = self.servers[target.member]
