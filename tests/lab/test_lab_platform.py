@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lab.layout import Lab, LabError, Record
-from lab.platform import EXAMPLE, choose, read_example, templates
+from lab.platform import DATA_KINDS, EXAMPLE, choose, read_example, templates
 from lab.wiring import trusted
 
 
@@ -31,8 +31,17 @@ def test_services_come_with_all_that_they_depend_on() -> None:
 
 def test_all_is_all_and_none_is_none() -> None:
     documents = read_example(EXAMPLE)
-    assert choose(documents, None) == documents
-    assert choose(documents, 0) == ()
+    assert choose(documents, None, data=True) == documents
+    assert choose(documents, 0) == choose(documents, 0, data=True) == ()
+
+
+def test_what_data_services_hold_is_there_only_where_they_are() -> None:
+    documents = read_example(EXAMPLE)
+    held = {each.key for each in documents if each.kind in DATA_KINDS}
+    assert len(held) == 4
+    for services in (None, 1):
+        assert not held & {each.key for each in choose(documents, services)}
+        assert held < {each.key for each in choose(documents, services, data=True)}
 
 
 def test_every_object_of_the_example_has_its_template_in_the_lab() -> None:
