@@ -51,7 +51,7 @@ class Gauges:
         return self._last.get(key)
 
     def hour_before(self, key: Key) -> Gauge | None:
-        """Return the first look of the last hour, and of this run of the server, without names that have a place.
+        """Return the first look of the last hour and of this run of the server, without names with a place.
 
         What was told before the daemon began is not known.
         """

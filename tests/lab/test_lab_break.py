@@ -140,8 +140,8 @@ def test_each_fault_is_counted_by_haproxy_where_it_belongs(lab: Lab, option: str
     fault(lab, "app", GATEWAY, "--color", "green", option, *(["1"] if option == "--error-rate" else []))
     tally = load(lab, "--node", "1", seconds=0.5)
     assert counters(sight, BACKEND, "green")[counter] > before
-    # A kept connection that HAProxy closes without an answer is tried again by clients, us too (RFC 9112 9.3.1);
-    # refused connections are sent to the other server: nobody notices.
+    # A kept connection that HAProxy closes without an answer is tried again by clients, ours too (RFC 9112
+    # 9.3.1); refused connections are sent to the other server: nobody notices.
     assert (tally["failed"] + tally["retried"] > 0) is (option != "--refuse")
 
 
