@@ -10,24 +10,18 @@ from typing import Final
 import yaml
 from prometheus_client import CollectorRegistry
 
-from crds.meta import Key, Mode
+from crds.meta import Key
 from crds.rabbitmq import RabbitMQSpec
-from daemon.data_kinds import DataParts, build_rabbitmq
-from daemon.engine.controller import Controller
-from daemon.kinds import build_hooks
-from daemon.ports import SystemClock, SystemRandom
-from daemon.secrets import SecretFiles
+from daemon.data_kinds import build_rabbitmq
 from daemon.settings import Settings
-from daemon.store.database import Database
 from daemon.store.operations import Apply
 from daemon.store.store import Store
 from lab.rabbitmq import LabRabbit
-from metrics.engine import EngineMetrics
 from reconcilers.gauges import Gauges
 from tests.builders import START
+from tests.real_data import engine_with
 from tests.real_haproxy import until
 from tests.real_rabbitmq import KEY, ME, PASSWORD
-from tests.simulation.ports import InlineExecutor
 
 EXAMPLE: Final = Path(__file__).parents[1] / "examples/psa-platform/data-services/psa-rabbitmq.yaml"
 
@@ -90,22 +84,5 @@ def the_settings(folder: Path, broker: LabRabbit) -> Settings:
 async def a_daemon(folder: Path, broker: LabRabbit) -> AsyncIterator[Daemon]:
     """Run the engine with the kind before *broker*."""
     settings = the_settings(folder, broker)
-    registry, clock, random = CollectorRegistry(), SystemClock(), SystemRandom()
-    hooks = build_hooks(settings, registry)
-    parts = DataParts(settings, registry, clock, random, hooks, SecretFiles(settings.secrets))
-    reconcilers = {"RabbitMQ": build_rabbitmq(parts)}
-    store = Store(Database(":memory:"), InlineExecutor())
-    systems = dict.fromkeys(settings.endpoints, "rabbitmq")
-    metrics = EngineMetrics(registry, version="test", kinds=reconcilers, systems=systems)
-    controller = Controller(store, reconcilers, clock, random, metrics, mode=Mode.ENFORCE)
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(controller.run())
-        try:
-            yield Daemon(store, registry, parts.gauges)
-        finally:
-            controller.drain()
-    assert running.done()
-    store.close()
-    await hooks.close()
-    for close in reversed(parts.closing):
-        await close()
+    async with engine_with(settings, "RabbitMQ", build_rabbitmq) as (store, registry, gauges):
+        yield Daemon(store, registry, gauges)

@@ -10,24 +10,18 @@ from typing import Final
 import yaml
 from prometheus_client import CollectorRegistry
 
-from crds.meta import ConditionType, Key, Mode
+from crds.meta import ConditionType, Key
 from crds.redis import RedisInstanceSpec
-from daemon.data_kinds import DataParts, build_redis
-from daemon.engine.controller import Controller
-from daemon.kinds import build_hooks
-from daemon.ports import SystemClock, SystemRandom
-from daemon.secrets import SecretFiles
+from daemon.data_kinds import build_redis
 from daemon.settings import Settings
-from daemon.store.database import Database
 from daemon.store.operations import Apply
 from daemon.store.store import Store
 from lab.redis import LabRedis
-from metrics.engine import EngineMetrics
 from reconcilers.gauges import Gauges
 from tests.builders import START
+from tests.real_data import engine_with
 from tests.real_haproxy import until
 from tests.real_redis import KEY, PASSWORD, Site
-from tests.simulation.ports import InlineExecutor
 
 EXAMPLE: Final = Path(__file__).parents[1] / "examples/psa-platform/data-services/psa-redis.yaml"
 CONFIG: Final = "renamed-config"
@@ -89,23 +83,8 @@ def the_settings(folder: Path, **addresses: str) -> Settings:
 @contextlib.asynccontextmanager
 async def a_daemon(folder: Path, **addresses: str) -> AsyncIterator[Daemon]:
     settings = the_settings(folder, **{name.replace("_", "-"): each for name, each in addresses.items()})
-    registry, clock, random = CollectorRegistry(), SystemClock(), SystemRandom()
-    hooks = build_hooks(settings, registry)
-    parts = DataParts(settings, registry, clock, random, hooks, SecretFiles(settings.secrets))
-    reconcilers = {"RedisInstance": build_redis(parts)}
-    store = Store(Database(":memory:"), InlineExecutor())
-    systems = dict.fromkeys(settings.endpoints, "redis")
-    metrics = EngineMetrics(registry, version="test", kinds=reconcilers, systems=systems)
-    controller = Controller(store, reconcilers, clock, random, metrics, mode=Mode.ENFORCE)
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(controller.run())
-        try:
-            yield Daemon(store, registry, parts.gauges)
-        finally:
-            controller.drain()
-    assert running.done()
-    store.close()
-    await hooks.close()
+    async with engine_with(settings, "RedisInstance", build_redis) as (store, registry, gauges):
+        yield Daemon(store, registry, gauges)
 
 
 def start_as_asked_for(site: Site) -> LabRedis:

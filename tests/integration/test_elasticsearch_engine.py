@@ -10,24 +10,19 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from crds.elasticsearch import ElasticsearchSpec, ElasticsearchStatus
-from crds.meta import ConditionType, Key, Mode
-from daemon.data_kinds import DataParts, build_elasticsearch
-from daemon.engine.controller import Controller
-from daemon.kinds import build_hooks
-from daemon.ports import SystemClock, SystemRandom
-from daemon.secrets import SecretFiles
+from crds.meta import ConditionType, Key
+from daemon.data_kinds import build_elasticsearch
+from daemon.ports import SystemClock
 from daemon.settings import Settings
-from daemon.store.database import Database
 from daemon.store.operations import Apply
 from daemon.store.store import Store
 from lab.elasticsearch import LabElasticsearch
-from metrics.engine import EngineMetrics
 from reconcilers.gauges import Gauges
 from tests.builders import START
 from tests.builders_elasticsearch import KEY, by_hand, example_spec
+from tests.real_data import engine_with
 from tests.real_elasticsearch import PASSWORD, USER, a_stand_in, as_user, transport
 from tests.real_haproxy import refusing_address, until
-from tests.simulation.ports import InlineExecutor
 
 DEAD = Key("Elasticsearch", "dead")
 
@@ -78,25 +73,8 @@ async def a_daemon(folder: Path, **urls: str) -> AsyncIterator[Daemon]:
     endpoint = {"type": "elasticsearch", "user": USER, "passwordFile": f"{folder}/password"}
     endpoints = {name.replace("_", "-"): {**endpoint, "urls": [url]} for name, url in urls.items()}
     settings = Settings.model_validate({"state": str(folder), "endpoints": endpoints})
-    registry, clock, random = CollectorRegistry(), SystemClock(), SystemRandom()
-    hooks = build_hooks(settings, registry)
-    parts = DataParts(settings, registry, clock, random, hooks, SecretFiles(settings.secrets))
-    reconcilers = {"Elasticsearch": build_elasticsearch(parts)}
-    store = Store(Database(":memory:"), InlineExecutor())
-    systems = dict.fromkeys(settings.endpoints, "elasticsearch")
-    metrics = EngineMetrics(registry, version="test", kinds=reconcilers, systems=systems)
-    controller = Controller(store, reconcilers, clock, random, metrics, mode=Mode.ENFORCE)
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(controller.run())
-        try:
-            yield Daemon(store, registry, parts.gauges)
-        finally:
-            controller.drain()
-    assert running.done()
-    for close in parts.closing:
-        await close()
-    store.close()
-    await hooks.close()
+    async with engine_with(settings, "Elasticsearch", build_elasticsearch) as (store, registry, gauges):
+        yield Daemon(store, registry, gauges)
 
 
 def written(server: LabElasticsearch) -> int:
