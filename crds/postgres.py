@@ -297,6 +297,15 @@ class PgBackup(Model):
         return self
 
 
+class PgAbsent(Model):
+    """What must not be there, on the primary. What is named nowhere is left alone."""
+
+    slots: tuple[SlotName, ...] = ()
+    """Slots, dropped with drop-slot in allow once nobody reads them."""
+    databases: tuple[DatabaseName, ...] = ()
+    """Databases, dropped with drop-database in allow once nobody is connected to them."""
+
+
 class PostgresClusterSpec(Spec):
     """One PostgreSQL cluster, version 13 or newer."""
 
@@ -314,6 +323,8 @@ class PostgresClusterSpec(Spec):
     """Databases that must be there; others are left alone."""
     replication: PgReplication = PgReplication()
     """Slots and standbys."""
+    absent: PgAbsent = PgAbsent()
+    """What must not be there."""
     pooler: PgPooler | None = None
     """pgBouncer in front of it."""
     backups: dict[ObjectName, PgBackup] = Field(default_factory=dict)
@@ -330,6 +341,17 @@ class PostgresClusterSpec(Spec):
                 raise ValueError(f"replication.standbys.{name}.slot: {standby.slot} is not among the slots")
             if standby.slot is not None and self.replication.slots[standby.slot].plugin is not None:
                 raise ValueError(f"replication.standbys.{name}.slot: {standby.slot} is logical")
+        return self
+
+    @model_validator(mode="after")
+    def _asks_for_no_opposites(self) -> "PostgresClusterSpec":
+        slots = self.replication.slots
+        for name in self.absent.slots:
+            if name in slots:
+                raise ValueError(f"absent.slots: {name} is among replication.slots, too")
+        for name in self.absent.databases:
+            if name in self.databases or any(slot.database == name for slot in slots.values()):
+                raise ValueError(f"absent.databases: {name} is asked for, too")
         return self
 
     @model_validator(mode="after")

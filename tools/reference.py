@@ -85,6 +85,8 @@ VERBS: Final[Mapping[Verb, str]] = {
     Verb.REPLICAS_ZERO: "Take away the last copy of an index of Elasticsearch.",
     Verb.SWAP_WRITE_INDEX: "Let what is written to an alias go into another index from now on.",
     Verb.CHANGE_OWNER: "Give a database to another role.",
+    Verb.DROP_SLOT: "Drop a replication slot that must be absent, once nobody reads it.",
+    Verb.DROP_DATABASE: "Drop a database that must be absent, with all that is in it, once nobody uses it.",
     Verb.DELETE_QUEUE: "Delete a RabbitMQ queue that must be absent, once it is empty and unused.",
     Verb.DELETE_EXCHANGE: "Delete a RabbitMQ exchange that must be absent, once nothing is bound to it.",
     Verb.DELETE_USER: "Delete a RabbitMQ user that must be absent: its connections end.",

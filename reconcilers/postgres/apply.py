@@ -6,6 +6,8 @@ from reconcilers.contract import PermanentError
 from reconcilers.postgres.client import Hooks, PoolerClient, PostgresClient
 from reconcilers.postgres.model import (
     Connect,
+    DropDatabase,
+    DropSlot,
     GiveDatabase,
     MakeDatabase,
     MakeExtension,
@@ -33,6 +35,10 @@ async def apply_action(
             await hooks.start(run)
         case MakeDatabase() | GiveDatabase() | MakeExtension() | PutSchema():
             await _in_database(client, action)
+        case DropSlot(target, name):
+            await client.drop_slot(target, name)
+        case DropDatabase(target, name):
+            await client.drop_database(target, name)
         case _:
             await _on_member(client, action)
 

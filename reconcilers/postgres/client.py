@@ -117,6 +117,14 @@ class PostgresClient(Protocol):
         """CREATE EXTENSION in a database."""
         ...
 
+    async def drop_slot(self, target: Target, name: str) -> None:
+        """Drop a slot that nobody reads; one that is gone, or is read by now, is left."""
+        ...
+
+    async def drop_database(self, target: Target, name: str) -> None:
+        """DROP DATABASE; one that is gone is fine, one with sessions raises NotSentError."""
+        ...
+
     async def put_schema(self, action: PutSchema) -> None:
         """CREATE SCHEMA, or ALTER SCHEMA … OWNER TO, in a database."""
         ...

@@ -110,6 +110,8 @@ class SeenDatabase:
     invalid_indexes: frozenset[str] = frozenset()
     last_migration: str | None = None
     trouble: str | None = None
+    connections: int = 0
+    """Sessions in it, ours too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +342,22 @@ class PutSchema:
 
 
 @dataclass(frozen=True, slots=True)
+class DropSlot:
+    """Drop a slot that nobody reads."""
+
+    target: Target
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropDatabase:
+    """Drop a database that nobody is connected to."""
+
+    target: Target
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class SetPooler:
     """SET on pgBouncer's console."""
 
@@ -366,6 +384,8 @@ PostgresAction = (
     | GiveDatabase
     | MakeExtension
     | PutSchema
+    | DropSlot
+    | DropDatabase
     | SetPooler
     | RunHook
 )

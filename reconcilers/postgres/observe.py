@@ -21,6 +21,7 @@ from reconcilers.postgres.model import (
     SeenPooler,
     Target,
 )
+from reconcilers.postgres.removals import NOTHING_ASKED
 
 #: How old a deep look may be.
 DEEP_FOR: Final = timedelta(seconds=60)
@@ -150,7 +151,7 @@ async def _deep(client: PostgresClient, spec: PostgresClusterSpec, target: Targe
         target,
         settings=tuple(dict.fromkeys((*spec.settings, *_ALWAYS))),
         roles=sorted(named_roles(spec)),
-        databases=spec.databases,
+        databases={**dict.fromkeys(spec.absent.databases, NOTHING_ASKED), **spec.databases},
         is_standby=seen.is_standby,
     )
 

@@ -25,6 +25,8 @@ from reconcilers.postgres.errands import (
 )
 from reconcilers.postgres.health import PRIMARY_UNSEEN, Trouble, degraded, not_ready, too_old
 from reconcilers.postgres.model import (
+    DropDatabase,
+    DropSlot,
     MakeExtension,
     MakeSlot,
     PostgresAction,
@@ -34,6 +36,7 @@ from reconcilers.postgres.model import (
     SeenMember,
 )
 from reconcilers.postgres.pooler import pooler_down, pooler_problems, pooler_steps, pooler_trouble
+from reconcilers.postgres.removals import removal_problems, removal_steps
 from reconcilers.postgres.replication import (
     frozen,
     slot_line,
@@ -109,6 +112,7 @@ def _steps(
     if primary is not None:
         yield from database_steps(cluster, primary, roles)
     yield from setting_steps(cluster, seen)
+    yield from removal_steps(cluster, seen)
     yield from pooler_steps(cluster, seen)
     yield from backup_steps(cluster, seen, now)
     yield from restart_steps(cluster, seen)
@@ -133,7 +137,7 @@ def _is_backup(step: PostgresStep) -> bool:
 def _may_fail(action: PostgresAction) -> bool:
     """Whether only the server knows if this can be done: it shall hold up nothing that surely can."""
     is_logical = isinstance(action, MakeSlot) and action.plugin is not None
-    return is_logical or isinstance(action, MakeExtension | RunHook)
+    return is_logical or isinstance(action, MakeExtension | DropDatabase | DropSlot | RunHook)
 
 
 def _problems(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> Iterable[Trouble]:
@@ -142,6 +146,7 @@ def _problems(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> Iter
         yield from role_problems(cluster, seen, primary)
         yield from slot_problems(cluster, primary)
         yield from database_problems(cluster, primary)
+        yield from removal_problems(cluster, primary)
     yield from setting_problems(cluster, seen)
     yield from pooler_problems(cluster, seen)
     yield from errand_problems(cluster, seen)

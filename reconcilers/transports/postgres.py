@@ -175,6 +175,13 @@ class PostgresServers:
         if command is not None:
             await self._member(action.target).execute((command,), action.database)
 
+    async def drop_slot(self, target: Target, name: str) -> None:
+        await self._member(target).fetch(statements.DROP_SLOT, (name,), None)
+
+    async def drop_database(self, target: Target, name: str) -> None:
+        # Whoever is connected is not thrown out: the server refuses.
+        await self._member(target).execute_slow(statements.drop_database(name), None)
+
     def _endpoint(self, endpoint: str) -> Mapping[str, Member]:
         found = self._members.get(endpoint)
         if found is None:
@@ -222,8 +229,9 @@ async def _amounts(member: Member) -> Mapping[str, int]:
 
 async def _databases(member: Member, asked: Mapping[str, PgDatabase]) -> Mapping[str, SeenDatabase]:
     rows = await member.fetch(looks.DATABASES, ([*asked],), None)
-    return {
-        name: await look_inside(member, name, looks.word(row, "owner"), asked[name])
-        for row in rows
-        if (name := looks.word(row, "name"))
-    }
+    found: dict[str, SeenDatabase] = {}
+    for row in rows:
+        name = looks.word(row, "name")
+        inside = await look_inside(member, name, looks.word(row, "owner"), asked[name])
+        found[name] = replace(inside, connections=looks.count(row, "connections"))
+    return found

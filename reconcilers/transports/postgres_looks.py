@@ -91,7 +91,9 @@ ROLES_WITH_VERIFIERS: Final = _ROLES.format(
     verifier="a.rolpassword", more="JOIN pg_authid a ON a.rolname = r.rolname"
 )
 DATABASES: Final = """
-SELECT d.datname::text AS name, pg_get_userbyid(d.datdba)::text AS owner
+SELECT d.datname::text AS name, pg_get_userbyid(d.datdba)::text AS owner,
+  (SELECT count(*) FROM pg_stat_activity a
+    WHERE a.datid = d.oid AND a.backend_type <> 'autovacuum worker') AS connections
 FROM pg_database d WHERE d.datname = ANY($1)
 """
 EXTENSIONS: Final = "SELECT extname::text AS name FROM pg_extension"

@@ -14,6 +14,11 @@ _OPTIONS: Final = frozenset(
     f"{no}{word}" for word in ("LOGIN", "CREATEDB", "REPLICATION", "INHERIT") for no in ("", "NO")
 )
 _SETTING: Final = re.compile(r"[a-z][a-z0-9_]{0,62}(\.[a-z][a-z0-9_]{0,62})?")
+#: Drops a slot, unless it is gone or read.
+DROP_SLOT: Final = """
+SELECT pg_drop_replication_slot(slot_name)::text AS done
+FROM pg_replication_slots WHERE slot_name = $1 AND NOT active
+"""
 _PAIR: Final = re.compile(r"\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^'\s\\]|\\.)*))", re.DOTALL)
 
 
@@ -85,6 +90,11 @@ def create_database(name: str, owner: str | None) -> str:
 def give_database(name: str, owner: str) -> str:
     """Return what changes a database's owner."""
     return f"ALTER DATABASE {quoted(name)} OWNER TO {quoted(owner)}"
+
+
+def drop_database(name: str) -> str:
+    """Return what drops a database that nobody is connected to; twice is the same as once."""
+    return f"DROP DATABASE IF EXISTS {quoted(name)}"
 
 
 def create_extension(name: str) -> str:
