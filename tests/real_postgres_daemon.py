@@ -10,25 +10,19 @@ from typing import Any, Final
 import yaml
 from prometheus_client import CollectorRegistry
 
-from crds.meta import Mode
+from crds.meta import Key
 from crds.postgres import PostgresClusterSpec
-from daemon.data_kinds import DataParts, build_postgres
-from daemon.engine.controller import Controller
-from daemon.kinds import build_hooks
-from daemon.ports import SystemClock, SystemRandom
-from daemon.secrets import SecretFiles
+from daemon.data_kinds import build_postgres
 from daemon.settings import Settings
-from daemon.store.database import Database
 from daemon.store.operations import Apply
 from daemon.store.store import Store
 from lab.pgbouncer import LabPgbouncer
 from lab.postgres import SUPERUSER, LabPostgres
-from metrics.engine import EngineMetrics
 from reconcilers.gauges import Gauges
 from tests.builders import START
+from tests.real_data import engine_with
 from tests.real_haproxy import until
 from tests.real_postgres import KEY, PASSWORD, SECRETS
-from tests.simulation.ports import InlineExecutor
 
 EXAMPLE: Final = Path(__file__).parents[1] / "examples/psa-platform/data-services/psa-db.yaml"
 PRIMARY: Final = "primary"
@@ -43,10 +37,10 @@ class Daemon:
     registry: CollectorRegistry
     gauges: Gauges
 
-    async def declare(self, spec: Mapping[str, object]) -> None:
-        """Declare the cluster."""
+    async def declare(self, spec: Mapping[str, object], key: Key = KEY) -> None:
+        """Declare a cluster; endpoint ``away`` is one that nobody answers of."""
         model = PostgresClusterSpec.model_validate(spec)
-        await self.store.commit([Apply(KEY, "0" * 32, model, START)])
+        await self.store.commit([Apply(key, f"{len(self.store.state.objects):032x}", model, START)])
 
     async def wait_ready(self, seconds: float = 20) -> None:
         """Wait until the object is Ready."""
@@ -63,10 +57,10 @@ class Daemon:
 
 
 def the_example(**changes: object) -> dict[str, Any]:
-    """Return the example's spec for a pair of a test: sizes of a test, and without its containers."""
+    """Return the example's spec for a pair of a test: sizes of a test, without its containers and hooks."""
     spec = yaml.safe_load(EXAMPLE.read_text())["spec"]
     settings = {**spec["settings"], "shared_buffers": "16MB", "max_connections": 40}
-    return {**spec, "dependsOn": [], "settings": settings, **changes}
+    return {**spec, "dependsOn": [], "settings": settings, "backups": {}, "restart": None, **changes}
 
 
 def the_settings(folder: Path, pair: Mapping[str, LabPostgres], pooler: LabPgbouncer | None) -> Settings:
@@ -87,7 +81,7 @@ def the_settings(folder: Path, pair: Mapping[str, LabPostgres], pooler: LabPgbou
     return Settings.model_validate(
         {
             "state": str(folder),
-            "endpoints": {"psa-db": endpoint},
+            "endpoints": {"psa-db": endpoint, "away": {**endpoint, "members": {PRIMARY: "127.0.0.1:1"}}},
             "secrets": {name: f"{folder}/{name}" for name in SECRETS},
         }
     )
@@ -99,22 +93,5 @@ async def a_daemon(
 ) -> AsyncIterator[Daemon]:
     """Run the engine with the kind before *pair*."""
     settings = the_settings(folder, pair, pooler)
-    registry, clock, random = CollectorRegistry(), SystemClock(), SystemRandom()
-    hooks = build_hooks(settings, registry)
-    parts = DataParts(settings, registry, clock, random, hooks, SecretFiles(settings.secrets))
-    reconcilers = {"PostgresCluster": build_postgres(parts)}
-    store = Store(Database(":memory:"), InlineExecutor())
-    systems = dict.fromkeys(settings.endpoints, "postgres")
-    metrics = EngineMetrics(registry, version="test", kinds=reconcilers, systems=systems)
-    controller = Controller(store, reconcilers, clock, random, metrics, mode=Mode.ENFORCE)
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(controller.run())
-        try:
-            yield Daemon(store, registry, parts.gauges)
-        finally:
-            controller.drain()
-    assert running.done()
-    store.close()
-    await hooks.close()
-    for close in reversed(parts.closing):
-        await close()
+    async with engine_with(settings, "PostgresCluster", build_postgres) as (store, registry, gauges):
+        yield Daemon(store, registry, gauges)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from crds.meta import ConditionType, Truth
+from crds.meta import ConditionType, Key, Truth
 from lab.pgbouncer import LabPgbouncer
 from lab.postgres import LabPostgres
 from tests.real_haproxy import until
@@ -103,6 +103,20 @@ DO $$ BEGIN
   END LOOP;
 END $$
 """
+
+
+async def test_a_cluster_that_is_away_holds_up_no_other_one(
+    platform: tuple[Mapping[str, LabPostgres], LabPgbouncer], tmp_path: Path
+) -> None:
+    pair, pooler = platform
+    away = Key("PostgresCluster", "away")
+    async with a_daemon(tmp_path, pair, pooler) as daemon:
+        await daemon.declare({"endpoint": "away", "pollInterval": "200ms"}, away)
+        await daemon.declare(the_example(pollInterval="200ms"))
+        await daemon.wait_ready()
+        ready = daemon.store.state.objects[away].condition(ConditionType.READY)
+        assert ready is not None
+        assert (ready.status, ready.reason) == (Truth.UNKNOWN, "PrimaryUnseen")
 
 
 async def test_a_server_that_restarts_makes_the_object_unready_for_as_long_and_no_longer(
