@@ -82,7 +82,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     try:
         yield found
     finally:
-        found.python("-m", "lab", "down", "--dir", str(found.lab))
+        found.python("-m", "lab", "down", "--dir", str(found.lab), "--remove")
 
 
 def script(found: list[Block]) -> str:
