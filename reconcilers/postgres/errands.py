@@ -60,7 +60,7 @@ def backup_steps(
         run, before = _backup_name(cluster, name, at), _backup_name(cluster, name, at - backup.every)
         if run in seen.runs or backup.hook not in seen.hooks or _is_running(seen, before):
             continue
-        yield _step(
+        yield hook_step(
             cluster,
             primary,
             run,
@@ -82,7 +82,7 @@ def restart_steps(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> 
     names = [
         each.partition(": ")[2] for each in waiting(cluster, seen) if each.startswith(f"{member.name}: ")
     ]
-    yield _step(
+    yield hook_step(
         cluster,
         member,
         run,
@@ -103,6 +103,12 @@ def next_to_restart(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -
     return min(members, key=lambda each: (each.is_standby is falls, each.name))
 
 
+def has_restarted(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> bool:
+    """Whether the restart of a start of a member that was seen has passed: that start may be over by now."""
+    found = [seen.runs.get(_restart_name(cluster, each)) for each in seen.answering]
+    return any(each is not None and each.state is HookState.PASSED for each in found)
+
+
 def _is_anybody_away(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> bool:
     """Whether a member does not answer, or a standby that must stream receives nothing."""
     standbys = [seen.member(name) for name in cluster.spec.replication.standbys]
@@ -115,7 +121,7 @@ def _is_running(seen: SeenCluster, run: str) -> bool:
     return found is not None and not found.is_over
 
 
-def _step(
+def hook_step(
     cluster: Resource[PostgresClusterSpec],
     member: SeenMember,
     run: str,
@@ -125,6 +131,7 @@ def _step(
     text: str,
     needs: Verb | None = None,
 ) -> PostgresStep:
+    """Return what begins a hook's run, and tells it a member."""
     host, _, port = member.address.rpartition(":")
     told = HookRun(
         run,
@@ -199,7 +206,7 @@ def errand_trouble(
     for name, backup in cluster.spec.backups.items():
         result = seen.runs.get(_backup_name(cluster, name, due(backup, now)))
         if result is not None and result.is_over and result.state is not HookState.PASSED:
-            yield "BackupFailed", f"backup {name} by hook {backup.hook}: {_said(result)}"
+            yield "BackupFailed", f"backup {name} by hook {backup.hook}: {said_of(result)}"
         last, limit = good.get(name), duration_text(backup.max_age)
         if last is not None and now - last > backup.max_age:
             yield "BackupTooOld", f"backup {name}: the last good one is of {_text(last)}, limit {limit}"
@@ -207,7 +214,8 @@ def errand_trouble(
             yield "BackupTooOld", f"backup {name}: there has been no good one yet, limit {limit}"
 
 
-def _said(result: HookResult) -> str:
+def said_of(result: HookResult) -> str:
+    """Return how a run ended, with the last line that it wrote."""
     return f"{result.says}: {result.tail.strip().splitlines()[-1]}" if result.tail.strip() else result.says
 
 

@@ -12,6 +12,7 @@ from reconcilers.contract import DONE, Outcome, PermanentError, Plan, Resource, 
 from reconcilers.gauges import Gauge, Gauges
 from reconcilers.postgres.apply import apply_action
 from reconcilers.postgres.client import Hooks, NoPoolers, PoolerClient, PostgresClient
+from reconcilers.postgres.errands import has_restarted
 from reconcilers.postgres.figures import figures, pools, reading
 from reconcilers.postgres.model import PostgresAction, SeenCluster
 from reconcilers.postgres.observe import Memory, observe_pooler, observe_postgres, observe_runs
@@ -58,9 +59,10 @@ class PostgresReconciler:
         now = self._now()
         self._tidy(view, now)
         try:
-            seen = await observe_postgres(self._client, self._secrets, resource, self._memory, now)
-            seen = replace(seen, pooler=await observe_pooler(self._poolers, resource.spec))
-            seen = await observe_runs(self._hooks, resource, seen, now)
+            seen = await self._look(resource, now)
+            if has_restarted(resource, seen):
+                # The member was looked at before its run, and may have restarted in between.
+                seen = await self._look(resource, now)
         except PermanentError:
             self._gauges.forget(resource.key)
             raise
@@ -69,6 +71,11 @@ class PostgresReconciler:
         if self._pooler_metrics is not None and seen.pooler is not None:
             self._pooler_metrics.looked(resource.key.name, pools(seen.pooler))
         return seen
+
+    async def _look(self, resource: Resource[PostgresClusterSpec], now: datetime) -> SeenCluster:
+        seen = await observe_postgres(self._client, self._secrets, resource, self._memory, now)
+        seen = replace(seen, pooler=await observe_pooler(self._poolers, resource.spec))
+        return await observe_runs(self._hooks, resource, seen, now)
 
     def plan(
         self, resource: Resource[PostgresClusterSpec], seen: SeenCluster, now: datetime
