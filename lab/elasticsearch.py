@@ -3,11 +3,8 @@
 import contextlib
 import http.client
 import json
-import signal
 import socket
-import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +12,11 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from lab.processes import Process, end, identify, send, wait_gone
+from lab.life import Life
 
 PACKAGES: Final = ""
 _ROOT: Final = Path(__file__).parents[1]
 _TIMEOUT_S: Final = 5.0
-#: What this process started: kept, because a Popen that is forgotten while its process runs complains.
-_CHILDREN: Final[list[subprocess.Popen[bytes]]] = []
 
 
 class ElasticsearchError(Exception):
@@ -49,7 +44,7 @@ class LabElasticsearch:
     def __init__(self, folder: Path, config: ElasticsearchConfig) -> None:
         self.folder = folder.absolute()
         self.config = config
-        self._process: Process | None = None
+        self.life = Life("the stand-in", self.folder, self.log)
 
     @property
     def state(self) -> Path:
@@ -110,43 +105,14 @@ class LabElasticsearch:
             raise ElasticsearchError(f"{what} {given}: HTTP {status}")
 
     def start(self, seconds: float = 10.0) -> None:
-        """Start it and wait until it answers. ElasticsearchError if it does not."""
+        """Start it and wait until it answers. LifeError if it does not."""
         self.prepare()
-        with self.log.open("ab") as output:
-            child = subprocess.Popen(
-                self.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                cwd=self.folder,
-            )
-        _CHILDREN.append(child)
-        self._process = identify(child.pid)
-        deadline = time.monotonic() + seconds
-        while not self.is_ready():
-            if time.monotonic() > deadline or child.poll() is not None:
-                raise ElasticsearchError(f"the stand-in in {self.folder} is not ready:\n{self._tail()}")
-            time.sleep(0.01)
+        self.life.begin(self.argv, self.is_ready, seconds)
 
     def kill(self) -> None:
         """End it with SIGKILL, as a crash would."""
-        if self._process is not None:
-            send(self._process, signal.SIGKILL)
-            self._wait_gone(self._process)
+        self.life.kill()
 
     def stop(self, grace_s: float = 2.0) -> None:
         """End it, if it runs."""
-        if self._process is not None:
-            end([self._process], grace_s=grace_s)
-            self._wait_gone(self._process)
-
-    def _wait_gone(self, process: Process) -> None:
-        left = wait_gone([process], _TIMEOUT_S)
-        _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
-        if left:
-            raise ElasticsearchError(f"the stand-in in {self.folder} does not end")
-
-    def _tail(self, lines: int = 15) -> str:
-        text = self.log.read_text(errors="replace") if self.log.exists() else "(no log)"
-        return "\n".join(text.splitlines()[-lines:])
+        self.life.stop(grace_s=grace_s)

@@ -1,29 +1,19 @@
 """A private pgBouncer: folder, configuration and life."""
 
 import contextlib
-import os
-import signal
 import socket
-import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from lab.processes import Process, end, identify, send, wait_gone
+from lab.life import Life
 from lab.users import as_user, give_away
 
 PACKAGES: Final = "pgbouncer"
 PROGRAM: Final = "/usr/sbin/pgbouncer"
 _USER: Final = "postgres"
 _TLS_REQUEST: Final = bytes((0, 0, 0, 8, 4, 210, 22, 47))
-#: What this process started: kept, because a Popen that is forgotten while its process runs complains.
-_CHILDREN: Final[list[subprocess.Popen[bytes]]] = []
-
-
-class PgbouncerError(Exception):
-    """pgBouncer did not do what it was told; the text holds the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +44,7 @@ class LabPgbouncer:
     def __init__(self, folder: Path, config: PgbouncerConfig) -> None:
         self.folder = folder.absolute()
         self.config = config
-        self._process: Process | None = None
+        self.life = Life("pgBouncer", self.folder, self.log)
 
     @property
     def config_file(self) -> Path:
@@ -81,25 +71,9 @@ class LabPgbouncer:
         give_away(_USER, self.folder, users, self.config_file)
 
     def start(self, seconds: float = 5.0) -> None:
-        """Start it and wait until it takes connections. PgbouncerError if it does not."""
+        """Start it and wait until it takes connections. LifeError if it does not."""
         self.prepare()
-        with self.log.open("ab") as output:
-            child = subprocess.Popen(
-                self.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                cwd=self.folder,
-                env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
-            )
-        _CHILDREN.append(child)
-        self._process = identify(child.pid)
-        deadline = time.monotonic() + seconds
-        while not self.is_ready():
-            if time.monotonic() > deadline or child.poll() is not None:
-                raise PgbouncerError(f"pgBouncer in {self.folder} is not ready:\n{self._tail()}")
-            time.sleep(0.005)
+        self.life.begin(self.argv, self.is_ready, seconds)
 
     def is_ready(self) -> bool:
         """Whether it takes connections."""
@@ -111,30 +85,11 @@ class LabPgbouncer:
 
     def kill(self) -> None:
         """End it with SIGKILL, as a crash would."""
-        if self._process is not None:
-            send(self._process, signal.SIGKILL)
-            self._wait_gone(self._process)
+        self.life.kill()
 
     def stop(self, grace_s: float = 2.0) -> None:
         """End it, if it runs."""
-        if self._process is not None:
-            end([self._process], grace_s=grace_s)
-            self._wait_gone(self._process)
-
-    @property
-    def process(self) -> Process | None:
-        """The process that was started last; None before."""
-        return self._process
-
-    def _wait_gone(self, process: Process) -> None:
-        left = wait_gone([process], 5.0)
-        _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
-        if left:
-            raise PgbouncerError(f"pgBouncer in {self.folder} does not end")
-
-    def _tail(self, lines: int = 15) -> str:
-        text = self.log.read_text(errors="replace") if self.log.exists() else "(no log)"
-        return "\n".join(text.splitlines()[-lines:])
+        self.life.stop(grace_s=grace_s)
 
 
 def _users(config: PgbouncerConfig) -> str:

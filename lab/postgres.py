@@ -5,13 +5,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lab.processes import Process, end, identify, send, wait_gone
+from lab.life import Life
 from lab.users import as_user, give_away
 
 PACKAGES: Final = "postgresql-15"
@@ -22,8 +21,6 @@ REPLICATOR: Final = "replicator"
 _USER: Final = "postgres"
 #: A server that is ready, or one that refuses for as long as it starts, answers a request for TLS.
 _TLS_REQUEST: Final = bytes((0, 0, 0, 8, 4, 210, 22, 47))
-#: What this process started: kept, because a Popen that is forgotten while its process runs complains.
-_CHILDREN: Final[list[subprocess.Popen[bytes]]] = []
 
 
 class PostgresError(Exception):
@@ -64,7 +61,7 @@ class LabPostgres:
     def __init__(self, folder: Path, config: PostgresConfig) -> None:
         self.folder = folder.absolute()
         self.config = config
-        self._process: Process | None = None
+        self.life = Life("PostgreSQL", self.folder, self.log)
 
     @property
     def data(self) -> Path:
@@ -111,28 +108,9 @@ class LabPostgres:
         return self._program("psql", *words, "-f", "-", password=self.config.password, given=sql)
 
     def start(self, seconds: float = 20.0) -> None:
-        """Start it and wait until it takes commands. PostgresError if it does not."""
+        """Start it and wait until it takes commands. LifeError if it does not."""
         self.prepare()
-        with self.log.open("ab") as output:
-            child = subprocess.Popen(
-                self.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                cwd=self.folder,
-                env=_surroundings(),
-            )
-        _CHILDREN.append(child)
-        process = identify(child.pid)
-        if process is None:
-            raise PostgresError(f"PostgreSQL in {self.folder} ended at once:\n{self.tail()}")
-        self._process = process
-        deadline = time.monotonic() + seconds
-        while not self.is_ready():
-            if time.monotonic() > deadline or child.poll() is not None:
-                raise PostgresError(f"PostgreSQL in {self.folder} is not ready:\n{self.tail()}")
-            time.sleep(0.01)
+        self.life.begin(self.argv, self.is_ready, seconds)
 
     def is_ready(self) -> bool:
         """Whether it takes commands: its pid file says so."""
@@ -154,19 +132,11 @@ class LabPostgres:
 
     def stop(self, grace_s: float = 10.0) -> None:
         """End it in order (fast: its sessions are ended), if it runs."""
-        if self._process is not None:
-            send(self._process, signal.SIGINT)
-            if wait_gone([self._process], grace_s):
-                end([self._process], grace_s=1.0)
-            self._wait_gone(self._process)
+        self.life.stop(grace_s=grace_s, number=signal.SIGINT)
 
     def kill(self) -> None:
         """End it at once, as a crash would (immediate: no checkpoint, no word to its sessions)."""
-        if self._process is not None:
-            send(self._process, signal.SIGQUIT)
-            if wait_gone([self._process], 5.0):
-                send(self._process, signal.SIGKILL)
-            self._wait_gone(self._process)
+        self.life.kill(signal.SIGQUIT)
 
     def restart(self) -> None:
         """End it in order and start it again."""
@@ -176,16 +146,6 @@ class LabPostgres:
     def wipe(self) -> None:
         """Take all data from a server that does not run: it will be made anew."""
         shutil.rmtree(self.data, ignore_errors=True)
-
-    @property
-    def process(self) -> Process | None:
-        """The process that was started last; None before."""
-        return self._process
-
-    def tail(self, lines: int = 15) -> str:
-        """Return the end of its log."""
-        text = self.log.read_text(errors="replace") if self.log.exists() else "(no log)"
-        return "\n".join(text.splitlines()[-lines:])
 
     def _make_anew(self) -> None:
         if self.config.template is not None:
@@ -221,12 +181,6 @@ class LabPostgres:
     def _program(self, name: str, *words: str, password: str | None = None, given: str = "") -> str:
         more = {} if password is None else {"PGPASSWORD": password}
         return _run((*as_user(_USER), str(BINARIES / name), *words), given, more)
-
-    def _wait_gone(self, process: Process) -> None:
-        left = wait_gone([process], 5.0)
-        _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
-        if left:
-            raise PostgresError(f"PostgreSQL in {self.folder} does not end:\n{self.tail()}")
 
 
 #: The state's place in postmaster.pid, from 0.

@@ -1,18 +1,16 @@
 """A private RabbitMQ with its management API: folder, configuration and life. Its epmd is its own, too."""
 
 import http.client
-import os
 import secrets
 import shutil
 import signal
-import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lab.processes import MARK, Process, end, identify, marked, send, wait_gone
+from lab.life import Life
+from lab.processes import MARK, marked, send
 from lab.users import as_user, give_away
 
 PACKAGES: Final = "rabbitmq-server"
@@ -20,12 +18,6 @@ PROGRAM: Final = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 """Not the wrapper in /usr/sbin: it insists on the system's own folders."""
 _USER: Final = "rabbitmq"
 _WITHOUT_PASSWORD: Final = 401
-#: What this process started: kept, because a Popen that is forgotten while its process runs complains.
-_CHILDREN: Final[list[subprocess.Popen[bytes]]] = []
-
-
-class RabbitError(Exception):
-    """RabbitMQ did not do what it was told; the text holds the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +53,7 @@ class LabRabbit:
         self.folder = folder.absolute()
         self.config = config
         self._mark = secrets.token_hex(16)
-        self._process: Process | None = None
+        self.life = Life("RabbitMQ", self.folder, self.log)
 
     @property
     def log(self) -> Path:
@@ -120,44 +112,23 @@ class LabRabbit:
         give_away(_USER, cookie, plugins, file)
 
     def start(self, seconds: float = 60.0) -> None:
-        """Start it and wait until it answers. RabbitError if it does not."""
+        """Start it and wait until it answers. LifeError if it does not."""
         self.prepare()
-        path = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", MARK: self._mark}
-        with self.log.open("ab") as output:
-            child = subprocess.Popen(
-                self.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                cwd=self.folder,
-                env={**path, **self.environment},
-            )
-        _CHILDREN.append(child)
-        self._process = identify(child.pid)
-        deadline = time.monotonic() + seconds
-        while not self.is_ready():
-            if time.monotonic() > deadline or child.poll() is not None:
-                raise RabbitError(f"RabbitMQ in {self.folder} is not ready:\n{self._tail()}")
-            time.sleep(0.02)
+        self.life.begin(self.argv, self.is_ready, seconds, {MARK: self._mark, **self.environment})
 
     def is_ready(self) -> bool:
         """Whether its management API answers; without the plugin, whether its log says that it runs."""
         if not self.config.has_management:
-            return "Server startup complete" in self._tail()
+            return "Server startup complete" in self.life.tail(30)
         return _answers(self.config.management)
 
     def kill(self) -> None:
         """End it with SIGKILL, as a crash would; its port mapper stays, as it does then."""
-        if self._process is not None:
-            send(self._process, signal.SIGKILL)
-            self._wait_gone([self._process])
+        self.life.kill()
 
     def stop(self, grace_s: float = 15.0) -> None:
         """End it in order, if it runs."""
-        if self._process is not None:
-            end([self._process], grace_s=grace_s)
-            self._wait_gone([self._process])
+        self.life.stop(grace_s=grace_s)
 
     def wipe(self) -> None:
         """Take all that it kept from a broker that does not run: it will begin as a new one."""
@@ -169,25 +140,7 @@ class LabRabbit:
         left = marked(self._mark)
         for process in left:
             send(process, signal.SIGKILL)
-        self._wait_gone(left)
-
-    @property
-    def process(self) -> Process | None:
-        """The process that was started last; None before."""
-        return self._process
-
-    def _wait_gone(self, processes: Sequence[Process] | frozenset[Process]) -> None:
-        left = wait_gone(processes, 10.0)
-        gone = {process.pid for process in processes} - {process.pid for process in left}
-        for child in [each for each in _CHILDREN if each.pid in gone]:
-            child.wait(10.0)  # its first thread may be gone before the others are
-            _CHILDREN.remove(child)
-        if left:
-            raise RabbitError(f"RabbitMQ in {self.folder} does not end")
-
-    def _tail(self, lines: int = 30) -> str:
-        text = self.log.read_text(errors="replace") if self.log.exists() else "(no log)"
-        return "\n".join(text.splitlines()[-lines:])
+        self.life.wait_gone(tuple(left))
 
 
 def _answers(address: str) -> bool:

@@ -2,27 +2,18 @@
 
 import contextlib
 import shutil
-import signal
 import socket
-import subprocess
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lab.processes import Process, end, identify, send, wait_gone
+from lab.life import Life
 from lab.users import as_user, give_away
 
 PROGRAM: Final = "redis-server"
 PACKAGES: Final = "redis-server"
 _USER: Final = "redis"
-#: What this process started: kept, because a Popen that is forgotten while its process runs complains.
-_CHILDREN: Final[list[subprocess.Popen[bytes]]] = []
-
-
-class RedisError(Exception):
-    """Redis did not do what it was told; the text holds the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +41,7 @@ class LabRedis:
     def __init__(self, folder: Path, config: RedisConfig) -> None:
         self.folder = folder.absolute()
         self.config = config
-        self._process: Process | None = None
+        self.life = Life("Redis", self.folder, self.log)
 
     @property
     def config_file(self) -> Path:
@@ -78,27 +69,9 @@ class LabRedis:
         give_away(_USER, self.folder, self.config_file)
 
     def start(self, seconds: float = 5.0) -> None:
-        """Start it and wait until it answers. RedisError if it does not."""
+        """Start it and wait until it answers. LifeError if it does not."""
         self.prepare()
-        with self.log.open("ab") as output:
-            child = subprocess.Popen(
-                self.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                cwd=self.folder,
-            )
-        _CHILDREN.append(child)
-        process = identify(child.pid)
-        if process is None:
-            raise RedisError(f"Redis in {self.folder} ended at once:\n{self._tail()}")
-        self._process = process
-        deadline = time.monotonic() + seconds
-        while not self.is_ready():
-            if time.monotonic() > deadline or child.poll() is not None:
-                raise RedisError(f"Redis in {self.folder} is not ready:\n{self._tail()}")
-            time.sleep(0.005)
+        self.life.begin(self.argv, self.is_ready, seconds)
 
     def is_ready(self) -> bool:
         """Whether it takes commands, loading or not."""
@@ -111,15 +84,11 @@ class LabRedis:
 
     def kill(self) -> None:
         """End it with SIGKILL, as a crash would."""
-        if self._process is not None:
-            send(self._process, signal.SIGKILL)
-            self._wait_gone(self._process, 5.0)
+        self.life.kill()
 
     def stop(self, grace_s: float = 2.0) -> None:
         """End it, if it runs; it saves what it shall keep."""
-        if self._process is not None:
-            end([self._process], grace_s=grace_s)
-            self._wait_gone(self._process, 5.0)
+        self.life.stop(grace_s=grace_s)
 
     def restart(self, *, with_first_file: bool = False) -> None:
         """End it in order and start it again; *with_first_file* loses all that was written into its file."""
@@ -127,25 +96,6 @@ class LabRedis:
         if with_first_file:
             self.prepare(anew=True)
         self.start()
-
-    @property
-    def process(self) -> Process | None:
-        """The process that was started last; None before."""
-        return self._process
-
-    def _wait_gone(self, process: Process, seconds: float) -> None:
-        left = wait_gone([process], seconds)
-        # Its main thread ends before the others, which still hold its port.
-        for child in [each for each in _CHILDREN if each.pid == process.pid]:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(seconds)
-                _CHILDREN.remove(child)
-        if left:
-            raise RedisError(f"Redis in {self.folder} does not end")
-
-    def _tail(self, lines: int = 15) -> str:
-        text = self.log.read_text(errors="replace") if self.log.exists() else "(no log)"
-        return "\n".join(text.splitlines()[-lines:])
 
 
 def _render(redis: LabRedis) -> str:

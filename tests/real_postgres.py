@@ -125,8 +125,8 @@ def put(server: LabPostgres, name: str, text: str) -> None:
     file.touch(mode=0o600)
     file.write_text(text)
     give_away("postgres", file)
-    assert server.process is not None
-    send(server.process, signal.SIGHUP)
+    assert server.life.process is not None
+    send(server.life.process, signal.SIGHUP)
 
 
 def a_cluster(name: str = "psa-db", /, **spec: object) -> AnyResource:

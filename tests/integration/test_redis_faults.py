@@ -252,7 +252,7 @@ async def test_a_server_that_hangs_in_the_middle_of_an_exchange_costs_one_deadli
     server = site.start()
     driven = drive(the_spec(), redis=transport(server, deadline_s=0.3))
     (first, _) = (await driven.desk.look(KEY)).steps
-    process = server.process
+    process = server.life.process
     assert process is not None
     send(process, signal.SIGSTOP)
     began = asyncio.get_running_loop().time()
