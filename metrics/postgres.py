@@ -11,6 +11,7 @@ _PREFIX = "psa_postgres"
 _MEMBER = ("member",)
 _REPLICA = ("replica",)
 _SLOT = ("slot",)
+_BACKUP = ("backup",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ class PostgresReading:
     replicas: Mapping[str, ReplicaReading] = field(default_factory=dict)
     """Standbys of the spec, those that do not stream, too."""
     slots: Mapping[str, SlotReading] = field(default_factory=dict)
+    backups: Mapping[str, tuple[float | None, float]] = field(default_factory=dict)
+    """When each backup that was good last was due, in seconds since 1970 or None, and how old it may be."""
     lag_limit_bytes: float | None = None
     slot_limit_bytes: float | None = None
 
@@ -103,6 +106,8 @@ class PostgresMetrics:
             Family("slot_lost", "Whether WAL that a slot needs is gone", _SLOT),
             Family("slot_retained_bytes", "Disk that a slot holds back", _SLOT),
             Family("slot_limit_bytes", "Disk that the file allows a slot to hold back"),
+            Family("backup_timestamp_seconds", "When the last good backup was due", _BACKUP),
+            Family("backup_max_age_seconds", "How old the file lets it become", _BACKUP),
         )
         self._counts = Counts(
             registry,
@@ -136,6 +141,9 @@ class PostgresMetrics:
             values["slot_active", name] = slot.active
             values["slot_lost", name] = slot.lost
             values["slot_retained_bytes", name] = slot.retained_bytes
+        for name, (at, max_age) in reading.backups.items():
+            values["backup_timestamp_seconds", name] = at
+            values["backup_max_age_seconds", name] = max_age
         self._moments.tell(cluster, values)
 
     def keep_only(self, clusters: Collection[str]) -> None:

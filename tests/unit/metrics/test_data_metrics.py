@@ -103,6 +103,16 @@ def test_two_members_that_take_writes_are_a_split_brain() -> None:
     assert of_cluster(registry, "split_brain") == 1
 
 
+def test_a_backup_that_was_never_good_has_no_date_and_is_asked_for_all_the_same() -> None:
+    registry = CollectorRegistry()
+    backups = {"nightly": (1000.0, 3600.0), "weekly": (None, 7200.0)}
+    PostgresMetrics(registry).looked("psa-db", replace(CLUSTER, backups=backups))
+
+    assert of_cluster(registry, "backup_timestamp_seconds", backup="nightly") == 1000
+    assert of_cluster(registry, "backup_timestamp_seconds", backup="weekly") is None
+    assert of_cluster(registry, "backup_max_age_seconds", backup="weekly") == 7200
+
+
 def test_databases_count_from_the_first_look_on_and_over_a_reset() -> None:
     registry = CollectorRegistry()
     metrics = PostgresMetrics(registry)
