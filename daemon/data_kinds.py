@@ -56,7 +56,7 @@ def build_data_kinds(parts: DataParts) -> Mapping[str, AnyReconciler]:
 
 def build_postgres(parts: DataParts) -> AnyReconciler:
     """Make the kind of PostgreSQL clusters."""
-    # Loaded only where an endpoint asks for it: 5 MB.
+    # Loaded only where an endpoint asks for it: 2 MB.
     from metrics.postgres import PostgresMetrics  # noqa: PLC0415 - as above
     from reconcilers.postgres.reconciler import PostgresReconciler  # noqa: PLC0415 - as above
     from reconcilers.transports.postgres import PostgresServers  # noqa: PLC0415 - as above
@@ -102,7 +102,7 @@ def _poolers(parts: DataParts) -> tuple[PoolerClient | None, PgbouncerMetrics | 
     }
     if not settings:
         return None, None
-    # Loaded only where a pooler asks for it: 12 MB.
+    # Loaded only where a pooler asks for it: 9 MB.
     from reconcilers.transports.pgbouncer import Console, Poolers  # noqa: PLC0415 - as above
     from reconcilers.transports.postgres_session import Door  # noqa: PLC0415 - as above
 
@@ -149,7 +149,7 @@ def build_redis(parts: DataParts) -> AnyReconciler:
 
 def build_rabbitmq(parts: DataParts) -> AnyReconciler:
     """Make the kind of RabbitMQ brokers."""
-    # Loaded only where an endpoint asks for it: 25 MB of aiohttp's client.
+    # Loaded only where an endpoint asks for it.
     from metrics.rabbitmq import RabbitMetrics  # noqa: PLC0415 - as above
     from reconcilers.rabbitmq.client import RabbitBrokers  # noqa: PLC0415 - as above
     from reconcilers.rabbitmq.reconciler import RabbitReconciler  # noqa: PLC0415 - as above
