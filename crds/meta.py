@@ -104,6 +104,8 @@ class Verb(enum.Enum):
     """Let what is written to an alias go into another index from now on."""
     CHANGE_OWNER = "change-owner"
     """Give a database to another role: its old owner loses what nobody granted it."""
+    REBUILD = "rebuild"
+    """Build a PostgreSQL standby anew that cannot stream any more: what it has is thrown away."""
     DROP_SLOT = "drop-slot"
     """Drop a replication slot that must be absent, once nobody reads it: its reader must be built anew."""
     DROP_DATABASE = "drop-database"

@@ -331,6 +331,8 @@ class PostgresClusterSpec(Spec):
     """Backups by their names; made by hooks, verified by their age."""
     restart: HookName | None = None
     """Hook that restarts the member at PSA_ADDRESS, PSA_PORT; used with restart in allow, one by one."""
+    rebuild: HookName | None = None
+    """Hook that builds the standby at PSA_ADDRESS anew; used with rebuild in allow, once a day each."""
     archived: bool = False
     """Whether WAL must be archived without failures; verified."""
 

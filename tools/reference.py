@@ -85,6 +85,7 @@ VERBS: Final[Mapping[Verb, str]] = {
     Verb.REPLICAS_ZERO: "Take away the last copy of an index of Elasticsearch.",
     Verb.SWAP_WRITE_INDEX: "Let what is written to an alias go into another index from now on.",
     Verb.CHANGE_OWNER: "Give a database to another role.",
+    Verb.REBUILD: "Build a PostgreSQL standby anew that cannot stream any more.",
     Verb.DROP_SLOT: "Drop a replication slot that must be absent, once nobody reads it.",
     Verb.DROP_DATABASE: "Drop a database that must be absent, with all that is in it, once nobody uses it.",
     Verb.DELETE_QUEUE: "Delete a RabbitMQ queue that must be absent, once it is empty and unused.",

@@ -1,6 +1,7 @@
 """What a look at a cluster comes to as figures, for metrics and for the gates of releases."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
 from crds.postgres import PostgresClusterSpec
@@ -38,8 +39,10 @@ def figures(seen: SeenCluster) -> tuple[Mapping[str, float], str] | None:
     return values, epoch
 
 
-def reading(spec: PostgresClusterSpec, seen: SeenCluster) -> PostgresReading:
-    """Return a look as the metrics want it."""
+def reading(
+    spec: PostgresClusterSpec, seen: SeenCluster, good: Mapping[str, datetime]
+) -> PostgresReading:
+    """Return a look as the metrics want it; *good* is when each backup that was good last was due."""
     primary = seen.primary
     found = {each.name: seen.member(each.name) for each in seen.members}
     members = {name: None if each is None else _member(each) for name, each in found.items()}
@@ -48,6 +51,10 @@ def reading(spec: PostgresClusterSpec, seen: SeenCluster) -> PostgresReading:
         members=members,
         replicas={name: _replica(seen.member(name), primary) for name in standbys},
         slots={name: _slot(each) for name, each in primary.slots.items()} if primary is not None else {},
+        backups={
+            name: (good[name].timestamp() if name in good else None, each.max_age.total_seconds())
+            for name, each in spec.backups.items()
+        },
         lag_limit_bytes=spec.replication.lag_limit * MEBIBYTE,
         slot_limit_bytes=spec.replication.slot_limit * MEBIBYTE,
     )

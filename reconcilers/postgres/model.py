@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from reconcilers.contract import Secret
 from reconcilers.hook_runs import HookResult, HookRun
@@ -222,6 +223,8 @@ class SeenCluster:
     """Why that is not known."""
     hooks: frozenset[str] = frozenset()
     """The hooks of the settings."""
+    apart_since: Mapping[str, datetime] = field(default_factory=dict)
+    """Since when each standby was seen at each look as one that cannot go on."""
 
     @property
     def answering(self) -> tuple[SeenMember, ...]:

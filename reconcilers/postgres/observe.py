@@ -21,6 +21,7 @@ from reconcilers.postgres.model import (
     SeenPooler,
     Target,
 )
+from reconcilers.postgres.rebuilding import rebuild_runs
 from reconcilers.postgres.removals import NOTHING_ASKED
 
 #: How old a deep look may be.
@@ -101,7 +102,7 @@ async def observe_runs(
         return seen
     runs: dict[str, HookResult] = {}
     trouble = None
-    for name in asked_runs(cluster, seen.members, now):
+    for name in (*asked_runs(cluster, seen.members, now), *rebuild_runs(cluster, now)):
         try:
             found = await hooks.look(name)
         except TransientError as exc:

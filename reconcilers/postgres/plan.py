@@ -36,6 +36,7 @@ from reconcilers.postgres.model import (
     SeenMember,
 )
 from reconcilers.postgres.pooler import pooler_down, pooler_problems, pooler_steps, pooler_trouble
+from reconcilers.postgres.rebuilding import rebuild_problems, rebuild_steps
 from reconcilers.postgres.removals import removal_problems, removal_steps
 from reconcilers.postgres.replication import (
     frozen,
@@ -85,7 +86,7 @@ def plan_postgres(cluster: Resource[PostgresClusterSpec], seen: SeenCluster, now
         verdicts=(*_ready(cluster, seen), _degraded(troubles)),
         status=status,
         recheck_after=_SOON if steps else None,
-        blocked=left_to or next(iter(_problems(cluster, seen)), None),
+        blocked=left_to or next(iter(_problems(cluster, seen, now)), None),
     )
 
 
@@ -116,6 +117,7 @@ def _steps(
     yield from pooler_steps(cluster, seen)
     yield from backup_steps(cluster, seen, now)
     yield from restart_steps(cluster, seen)
+    yield from rebuild_steps(cluster, seen, now)
 
 
 def _left_to_patroni(seen: SeenCluster, steps: Sequence[PostgresStep]) -> Trouble | None:
@@ -140,7 +142,7 @@ def _may_fail(action: PostgresAction) -> bool:
     return is_logical or isinstance(action, MakeExtension | DropDatabase | DropSlot | RunHook)
 
 
-def _problems(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> Iterable[Trouble]:
+def _problems(cluster: Resource[PostgresClusterSpec], seen: SeenCluster, now: datetime) -> Iterable[Trouble]:
     primary = seen.primary
     if primary is not None:
         yield from role_problems(cluster, seen, primary)
@@ -150,6 +152,7 @@ def _problems(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> Iter
     yield from setting_problems(cluster, seen)
     yield from pooler_problems(cluster, seen)
     yield from errand_problems(cluster, seen)
+    yield from rebuild_problems(cluster, seen, now)
 
 
 def _status(

@@ -1,22 +1,24 @@
 """The kind PostgresCluster: observe, plan and apply put together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from crds.postgres import PostgresClusterSpec
+from crds.meta import Key
+from crds.postgres import PostgresClusterSpec, PostgresClusterStatus
 from metrics.pgbouncer import PgbouncerMetrics
 from metrics.postgres import PostgresMetrics
 from reconcilers.contract import DONE, Outcome, PermanentError, Plan, Resource, Secrets, Step, View
 from reconcilers.gauges import Gauge, Gauges
 from reconcilers.postgres.apply import apply_action
 from reconcilers.postgres.client import Hooks, NoPoolers, PoolerClient, PostgresClient
-from reconcilers.postgres.errands import has_restarted
+from reconcilers.postgres.errands import good_backups, has_restarted
 from reconcilers.postgres.figures import figures, pools, reading
 from reconcilers.postgres.model import PostgresAction, SeenCluster
 from reconcilers.postgres.observe import Memory, observe_pooler, observe_postgres, observe_runs
 from reconcilers.postgres.plan import plan_postgres
+from reconcilers.postgres.rebuilding import apart
 
 _TIDY_EVERY: Final = timedelta(minutes=1)
 
@@ -51,6 +53,7 @@ class PostgresReconciler:
         self._now = now
         self._memory: Memory = {}
         self._tidied_at: datetime | None = None
+        self._apart: dict[Key, Mapping[str, datetime]] = {}
 
     def endpoint(self, resource: Resource[PostgresClusterSpec]) -> str | None:
         return resource.spec.endpoint
@@ -66,8 +69,11 @@ class PostgresReconciler:
         except PermanentError:
             self._gauges.forget(resource.key)
             raise
+        seen = replace(seen, apart_since=self._watch_apart(resource, seen, now))
         self._tell(resource, seen, now)
-        self._metrics.looked(resource.key.name, reading(resource.spec, seen))
+        status = resource.status if isinstance(resource.status, PostgresClusterStatus) else None
+        good = good_backups(resource, status or PostgresClusterStatus(), seen, now)
+        self._metrics.looked(resource.key.name, reading(resource.spec, seen, good))
         if self._pooler_metrics is not None and seen.pooler is not None:
             self._pooler_metrics.looked(resource.key.name, pools(seen.pooler))
         return seen
@@ -97,6 +103,14 @@ class PostgresReconciler:
             return
         values, epoch = told
         self._gauges.tell(resource.key, Gauge(now, values, epoch))
+
+    def _watch_apart(
+        self, resource: Resource[PostgresClusterSpec], seen: SeenCluster, now: datetime
+    ) -> Mapping[str, datetime]:
+        """Keep since when each standby is apart; a daemon that has just begun counts from now."""
+        before = self._apart.get(resource.key, {})
+        self._apart[resource.key] = {name: before.get(name, now) for name in apart(resource.spec, seen)}
+        return self._apart[resource.key]
 
     def _tidy(self, view: View, now: datetime) -> None:
         """Drop the series of objects that are gone; now and then, because it reads the whole store."""
