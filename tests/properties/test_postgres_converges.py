@@ -24,7 +24,7 @@ from tests.real_postgres import KEY, NamedSecrets, a_cluster
 
 
 def is_refused(spec: Mapping[str, Any]) -> bool:
-    """Whether the file would be refused: roles in a circle, a slot that is logical."""
+    """Whether the file would be refused: roles in a circle, a logical slot, what is absent and asked for."""
     try:
         a_cluster(**spec)
     except ValueError:
@@ -33,6 +33,7 @@ def is_refused(spec: Mapping[str, Any]) -> bool:
 
 
 SECRETS = NamedSecrets({"one": "the first", "two": "the second"})
+VERBS = [each.value for each in (Verb.CHANGE_OWNER, Verb.DROP_SLOT, Verb.DROP_DATABASE, Verb.REBUILD)]
 VALUES: Mapping[str, list[object]] = {
     "work_mem": ["20MB", "4096", "0.1GB", "1kB", "many"],
     "shared_buffers": ["128MB", "4GB", 16384],
@@ -90,9 +91,12 @@ SPECS = st.fixed_dictionaries(
         "replication": st.fixed_dictionaries({"slots": SLOTS, "standbys": STANDBYS}),
     },
     optional={
-        "allow": st.lists(st.sampled_from([each.value for each in Verb]), max_size=3, unique=True),
+        "allow": st.lists(st.sampled_from(VERBS), max_size=3, unique=True),
         "systemIdentifier": st.sampled_from(["7300000000000000001", "7300000000000000002"]),
         "minimumVersion": st.sampled_from(["15.0", "16.0"]),
+        "absent": st.fixed_dictionaries(
+            {}, optional={"slots": st.just(["replica1", "feed"]), "databases": st.just(["other"])}
+        ),
     },
 ).filter(lambda spec: not is_refused(spec))
 FOUND_ROLES = st.builds(
@@ -223,6 +227,8 @@ def assert_as_asked(world: FakePostgres, spec: PostgresClusterSpec) -> None:
         assert_roles_as_asked(world, spec)
         assert_databases_as_asked(world, spec)
         assert {*spec.replication.slots} <= {*world.slots}
+        assert not {*spec.absent.slots} & {*world.slots}
+        assert not {*spec.absent.databases} & {*world.databases}
         assert_standbys_as_asked(world, spec)
 
 
@@ -275,9 +281,15 @@ async def test_nothing_is_promoted_dropped_taken_away_or_done_behind_patronis_ba
     assert {name for name, each in world.servers.items() if not each.is_standby} == writable
     assert {*roles} <= {*world.roles}
     assert all(world.roles[name].member_of >= each.member_of for name, each in roles.items())
-    assert slots.items() <= world.slots.items()
-    if Verb.CHANGE_OWNER not in spec_of(desk).allow:
-        assert {name: world.databases[name].owner for name in owners} == owners
+    found, absent = spec_of(desk), spec_of(desk).absent
+    gone = {*slots} - {*world.slots}
+    assert gone <= ({*absent.slots} if Verb.DROP_SLOT in found.allow else set())
+    assert {name: each for name, each in slots.items() if name not in gone}.items() <= world.slots.items()
+    lost = {*owners} - {*world.databases}
+    assert lost <= ({*absent.databases} if Verb.DROP_DATABASE in found.allow else set())
+    if Verb.CHANGE_OWNER not in found.allow:
+        kept = {name: each for name, each in owners.items() if name not in lost}
+        assert {name: world.databases[name].owner for name in kept} == kept
     if world.has_patroni:
         assert world.writes == []
 
