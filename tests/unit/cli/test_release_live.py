@@ -35,19 +35,26 @@ def watching(daemon: RecordedDaemon) -> RecordedDaemon:
 def interrupted(
     psactl: Psactl, *arguments: str, then: Callable[[], None], by: signal.Signals = signal.SIGINT
 ) -> Ran:
-    """Run psactl until *then* has happened and somebody presses Ctrl-C, or ends it otherwise."""
+    """Run psactl until *then* has happened and somebody presses Ctrl-C, or ends it otherwise.
+
+    Python loses a KeyboardInterrupt that falls into a finalizer; then a person presses once more.
+    """
+    ended = threading.Event()
 
     def press() -> None:
         try:
             then()
         finally:
-            os.kill(os.getpid(), by)
+            while not ended.is_set():
+                os.kill(os.getpid(), by)
+                ended.wait(2)
 
     other = threading.Thread(target=press)
     other.start()
     try:
         return psactl(*arguments)
     finally:
+        ended.set()
         other.join()
 
 
