@@ -35,27 +35,23 @@ def watching(daemon: RecordedDaemon) -> RecordedDaemon:
 def interrupted(
     psactl: Psactl, *arguments: str, then: Callable[[], None], by: signal.Signals = signal.SIGINT
 ) -> Ran:
-    """Run psactl until *then* has happened and somebody presses Ctrl-C, or ends it otherwise.
-
-    Python loses a KeyboardInterrupt that falls into a finalizer; then a person presses once more.
-    """
-    ended = threading.Event()
+    """Run psactl until *then* has happened and somebody presses Ctrl-C, or ends it otherwise."""
 
     def press() -> None:
         try:
             then()
         finally:
-            while not ended.is_set():
-                os.kill(os.getpid(), by)
-                ended.wait(2)
+            os.kill(os.getpid(), by)
 
+    # Where the tests run in the background, the shell has SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     other = threading.Thread(target=press)
     other.start()
     try:
         return psactl(*arguments)
     finally:
-        ended.set()
         other.join()
+        signal.signal(signal.SIGINT, before)
 
 
 def looks(daemon: RecordedDaemon, count: int) -> None:
