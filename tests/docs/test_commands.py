@@ -20,6 +20,8 @@ COMMANDS = {
 }
 HOW_TO = [path for path in COMMANDS if path.parent.name == "how-to"]
 TUTORIAL = ROOT / "docs/tutorial.md"
+#: A page of a minute: it breaks all that there is.
+LENGTHY = {"break-the-lab.md": (pytest.mark.slow,)}
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -95,7 +97,9 @@ def test_the_documents_have_commands() -> None:
     assert COMMANDS.keys() == {TUTORIAL, *HOW_TO}, "a document with commands that no test runs"
 
 
-@pytest.mark.parametrize("path", HOW_TO, ids=name)
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, marks=LENGTHY.get(path.name, ())) for path in HOW_TO], ids=name
+)
 def test_the_commands_of_a_how_to_work(checkout: Checkout, path: Path) -> None:
     if path.name == "adopt-a-container.md":
         checkout.create_by_hand(150, "old-redis")

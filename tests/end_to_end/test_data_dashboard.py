@@ -22,7 +22,7 @@ from metrics.panels_data import DATA
 
 PSACTL = str(Path(sys.executable).with_name("psactl"))
 QUERIES = [(panel, query) for panel in DATA.panels for query in panel.queries]
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from lab.stage import Stage
 from lab.start import Options, bring_up
 from lab.story import Story
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.timeout(120)
 def test_data_services_become_what_files_say_and_what_is_broken_by_hand_comes_back() -> None:

@@ -18,7 +18,7 @@ from lab.data_systems import PRIMARY, rabbit_of
 from lab.postgres_faults import run
 from tests.real_releases import NEW, NEWER, Releases, releases
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 QUEUE = "psa/notifications.email"
 GATES = {
     "replicationLag": {"cluster": "psa-db", "limit": "4Mi", "for": "1s"},

@@ -20,6 +20,8 @@ from tests.builders_haproxy import said, verdict
 from tests.real_haproxy import refusing_address
 from tests.real_postgres import KEY, PASSWORD, SLOT, Driven, Site, a_cluster, a_site, a_template, driving
 
+pytestmark = pytest.mark.slow
+
 STANDBY = {"slot": SLOT, "user": "replicator", "password": "replicator", "applicationName": SLOT}
 REPLICATION: Mapping[str, object] = {"slots": {SLOT: {}}, "standbys": {"two": STANDBY}}
 WRITE = (

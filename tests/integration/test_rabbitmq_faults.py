@@ -26,6 +26,8 @@ from tests.real_rabbitmq import (
     transport,
 )
 
+pytestmark = pytest.mark.slow
+
 QUEUES = {f"queue-{number}": {"durable": True, "arguments": {"x-max-length": 100}} for number in range(40)}
 BINDINGS = [{"source": "psa.events", "queue": name, "routingKey": f"{name}.#"} for name in QUEUES]
 

@@ -122,6 +122,7 @@ def test_redis_cannot_save_until_it_is_well(lab: Lab) -> None:
     until(lambda: _last_save(lab) == "ok")
 
 
+@pytest.mark.slow
 def test_a_broker_begins_anew_or_goes_on(lab: Lab) -> None:
     control(lab, "add_vhost", "psa")
     fault(lab, "rabbitmq", "restart")
@@ -130,6 +131,7 @@ def test_a_broker_begins_anew_or_goes_on(lab: Lab) -> None:
     assert "psa" not in control(lab, "list_vhosts").split()
 
 
+@pytest.mark.slow
 def test_a_broker_has_an_alarm_until_it_is_well(lab: Lab) -> None:
     fault(lab, "rabbitmq", "memory-alarm")
     fault(lab, "rabbitmq", "disk-alarm")
