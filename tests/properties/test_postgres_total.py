@@ -85,6 +85,6 @@ def test_there_is_one_plan_for_each_look_and_frozen_means_that_nothing_is_done(
 def test_there_are_figures_of_each_look_and_a_lag_is_never_below_nothing(
     seen: SeenCluster, spec: Mapping[str, Any]
 ) -> None:
-    reading(PostgresClusterSpec.model_validate({"endpoint": "psa-db", **spec}), seen)
+    reading(PostgresClusterSpec.model_validate({"endpoint": "psa-db", **spec}), seen, {})
     values, _ = figures(seen) or ({}, "")
     assert not [name for name, value in values.items() if name.startswith("lag_bytes") and value < 0]
