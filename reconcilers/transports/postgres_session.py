@@ -112,6 +112,7 @@ class Member:
     async def _kept_session(self) -> AsyncIterator[Any]:
         async with self._turn:
             if self._kept is None or self._kept.is_closed():
+                self._drop()
                 self._kept = await self._open(self._door.database)
             is_whole = False
             try:
@@ -155,7 +156,7 @@ class Member:
                     timeout=door.connect_s,
                     server_settings={"application_name": APPLICATION_NAME},
                 )
-                await session.execute(limits)
+                await _limited(session, limits)
         except asyncpg.PostgresError as exc:
             raise of_connecting(exc.sqlstate, _words(exc), self.where, door.user) from exc
         except (asyncpg.InterfaceError, asyncpg.InternalClientError) as exc:
@@ -187,3 +188,14 @@ def _words(exc: Any) -> str:
 
 def _ends_session(sqlstate: str | None) -> bool:
     return (sqlstate or "").startswith(("08", "57P"))
+
+
+async def _limited(session: Any, limits: str) -> None:
+    """Set the session's limits; one that does not get them is ended, and not left to the collector."""
+    is_limited = False
+    try:
+        await session.execute(limits)
+        is_limited = True
+    finally:
+        if not is_limited:
+            session.terminate()
