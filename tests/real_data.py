@@ -34,14 +34,16 @@ async def engine_with(
     systems = {name: each.type for name, each in settings.endpoints.items()}
     metrics = EngineMetrics(registry, version="test", kinds=reconcilers, systems=systems)
     controller = Controller(store, reconcilers, clock, random, metrics, mode=Mode.ENFORCE)
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(controller.run())
-        try:
-            yield store, registry, parts.gauges
-        finally:
-            controller.drain()
-    assert running.done()
-    store.close()
-    await hooks.close()
-    for close in reversed(parts.closing):
-        await close()
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(controller.run())
+            try:
+                yield store, registry, parts.gauges
+            finally:
+                controller.drain()
+        assert running.done()
+    finally:
+        store.close()
+        await hooks.close()
+        for close in reversed(parts.closing):
+            await close()
