@@ -39,9 +39,7 @@ def figures(seen: SeenCluster) -> tuple[Mapping[str, float], str] | None:
     return values, epoch
 
 
-def reading(
-    spec: PostgresClusterSpec, seen: SeenCluster, good: Mapping[str, datetime]
-) -> PostgresReading:
+def reading(spec: PostgresClusterSpec, seen: SeenCluster, good: Mapping[str, datetime]) -> PostgresReading:
     """Return a look as the metrics want it; *good* is when each backup that was good last was due."""
     primary = seen.primary
     found = {each.name: seen.member(each.name) for each in seen.members}
