@@ -31,7 +31,7 @@ WRITE = (
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def site() -> Iterator[Releases]:
     with tempfile.TemporaryDirectory(prefix="psa-test-", dir="/tmp") as folder:
         # The servers' users must get through.
@@ -78,13 +78,13 @@ def test_a_replica_that_hangs_holds_a_release_until_it_streams_again(site: Relea
 def test_a_queue_that_stays_full_takes_the_version_back(site: Releases) -> None:
     with site.users(100) as users:
         site.ask_for(NEWER, gates=GATES, watch="10s", holdFor="5s")
-        site.wait_in(Phase.WATCH, number=2, seconds=60)
+        site.wait_in(Phase.WATCH, number=1, seconds=60)
         message = {"properties": {}, "routing_key": "ticket.created", "payload": "x"}
         for _ in range(60):
             ask_rabbit(
                 site, "POST", "exchanges/psa/psa.events/publish", message | {"payload_encoding": "string"}
             )
-        attempt = site.wait_in(Phase.ROLLED_BACK, number=2, seconds=60)
+        attempt = site.wait_in(Phase.ROLLED_BACK, number=1, seconds=60)
     assert users.failed == 0
     assert attempt.reason == "GateQueueDepth"
     assert f"{QUEUE} holds 60 messages, limit 50; 1 queue read" in attempt.message
