@@ -231,10 +231,12 @@ async def test_the_virtual_host_called_slash_is_reached(site: Site) -> None:
 
 @pytest.mark.slow
 async def test_a_broker_without_the_plugin_is_told_what_to_enable() -> None:
-    amqp = free_address()
-    host, _, port = amqp.rpartition(":")
-    with a_running_broker(has_management=False, more=(("listeners.tcp.1", amqp),)) as broker:
-        wire = transport(broker, urls=[f"http://{host}:{int(port) + 10000}"])
+    # A port that the system gives away is above 32767: ten thousand below it there is one, too.
+    management = free_address()
+    host, _, port = management.rpartition(":")
+    listeners = (("listeners.tcp.1", f"{host}:{int(port) - 10000}"),)
+    with a_running_broker(has_management=False, more=listeners) as broker:
+        wire = transport(broker, urls=[f"http://{management}"])
         driven = drive(wire, a_rabbit())
         with pytest.raises(NotSentError, match="its management API is not, or not yet"):
             await driven.desk.look(KEY)
