@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -122,11 +122,10 @@ class BackendMetrics:
         for server in known.minutes:
             self._ratio.labels(endpoint, backend, server).set(math.nan)
 
-    def keep_only(self, backends: Collection[tuple[str, str]]) -> None:
-        """Remove the series of all other backends, which are named by endpoint and name."""
-        for endpoint, backend in [key for key in self._backends if key not in backends]:
-            for server in self._backends.pop((endpoint, backend)).minutes:
-                self._remove(endpoint, backend, server)
+    def forget(self, endpoint: str, backend: str) -> None:
+        """Remove the series of a backend."""
+        for server in self._backends.pop((endpoint, backend), _Backend()).minutes:
+            self._remove(endpoint, backend, server)
 
     def _begin(self, *where: str) -> None:
         for code_class in CODE_CLASSES:

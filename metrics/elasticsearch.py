@@ -1,6 +1,6 @@
 """Elasticsearch clusters: health, shards, read-only indices and disks."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -57,11 +57,9 @@ class ElasticsearchMetrics:
             Family("disk_size_bytes", "Size of a node's disk", ("node",)),
             Family("disk_high_ratio", "Part of a disk from which on shards move away"),
         )
-        self._known: set[str] = set()
 
     def looked(self, cluster: str, reading: ElasticsearchReading) -> None:
         """Take one look at the object *cluster*."""
-        self._known.add(cluster)
         values: dict[Series, float | None] = {
             ("up",): 1.0,
             ("nodes",): reading.nodes,
@@ -80,11 +78,8 @@ class ElasticsearchMetrics:
 
     def unseen(self, cluster: str) -> None:
         """Drop the figures of a cluster that did not answer."""
-        self._known.add(cluster)
         self._moments.tell(cluster, {("up",): 0.0})
 
-    def keep_only(self, clusters: Collection[str]) -> None:
-        """Remove the series of all other objects."""
-        for cluster in self._known.difference(clusters):
-            self._moments.forget(cluster)
-        self._known.intersection_update(clusters)
+    def forget(self, cluster: str) -> None:
+        """Remove the series of an object."""
+        self._moments.forget(cluster)

@@ -43,9 +43,9 @@ class Moments:
         self._told[owner] = frozenset(known)
 
     def forget(self, owner: str) -> None:
-        """Remove all series of an object."""
+        """Remove all series of an object, told of before or not."""
         self.tell(owner, {})
-        del self._told[owner]
+        self._told.pop(owner)
 
 
 class Counts:
@@ -71,7 +71,7 @@ class Counts:
         self._last[owner] = (epoch, values)
 
     def forget(self, owner: str) -> None:
-        """Remove all series of an object."""
+        """Remove all series of an object, told of before or not."""
         for labels in [each for each in self._last if each[_OWNER] == owner]:
             for counter in self._counters.values():
                 counter.remove(*labels)

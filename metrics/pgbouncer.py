@@ -1,6 +1,6 @@
 """pgBouncer in front of a PostgreSQL cluster: who waits, and how full its pools are."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,11 +40,9 @@ class PgbouncerMetrics:
             Family("pool_used", "Connections to servers", _POOL),
             Family("pool_size", "Connections to servers that are allowed", _POOL),
         )
-        self._known: set[str] = set()
 
     def looked(self, cluster: str, pools: Mapping[tuple[str, str], PoolReading] | None) -> None:
         """Take one look at the pools of *cluster*, by database and user; None where nobody answered."""
-        self._known.add(cluster)
         values: dict[Series, float | None] = {("up",): pools is not None}
         for pool, reading in (pools or {}).items():
             values["clients_active", *pool] = reading.clients
@@ -54,8 +52,6 @@ class PgbouncerMetrics:
             values["pool_size", *pool] = reading.size
         self._moments.tell(cluster, values)
 
-    def keep_only(self, clusters: Collection[str]) -> None:
-        """Remove the series of all other objects."""
-        for cluster in self._known.difference(clusters):
-            self._moments.forget(cluster)
-        self._known.intersection_update(clusters)
+    def forget(self, cluster: str) -> None:
+        """Remove the series of an object."""
+        self._moments.forget(cluster)

@@ -1,6 +1,6 @@
 """PostgreSQL clusters: members, replication, slots, archiving, connections and what their databases count."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
@@ -120,11 +120,9 @@ class PostgresMetrics:
             Family("archived", "WAL files that were archived"),
             Family("archive_failures", "Tries to archive WAL that failed"),
         )
-        self._known: set[str] = set()
 
     def looked(self, cluster: str, reading: PostgresReading) -> None:
         """Take one look at the members of the object *cluster*."""
-        self._known.add(cluster)
         values: dict[Series, float | None] = {
             ("split_brain",): sum(not each.in_recovery for each in reading.members.values() if each) > 1,
             ("replication_lag_limit_bytes",): reading.lag_limit_bytes,
@@ -146,12 +144,10 @@ class PostgresMetrics:
             values["backup_max_age_seconds", name] = max_age
         self._moments.tell(cluster, values)
 
-    def keep_only(self, clusters: Collection[str]) -> None:
-        """Remove the series of all other objects."""
-        for cluster in self._known.difference(clusters):
-            self._moments.forget(cluster)
-            self._counts.forget(cluster)
-        self._known.intersection_update(clusters)
+    def forget(self, cluster: str) -> None:
+        """Remove the series of an object."""
+        self._moments.forget(cluster)
+        self._counts.forget(cluster)
 
 
 def _of_member(name: str, member: MemberReading) -> dict[Series, float | None]:

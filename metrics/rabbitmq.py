@@ -1,6 +1,6 @@
 """RabbitMQ brokers: nodes and their alarms, and how full the queues of the spec are."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -81,11 +81,9 @@ class RabbitMetrics:
             Family("published", "Messages that came into a queue"),
             Family("delivered", "Messages that left a queue for a consumer"),
         )
-        self._known: set[str] = set()
 
     def looked(self, broker: str, reading: RabbitReading) -> None:
         """Take one look at the object *broker*."""
-        self._known.add(broker)
         values: dict[Series, float | None] = {
             ("up",): 1.0,
             ("queue_told_timestamp_seconds",): reading.told_at,
@@ -101,15 +99,12 @@ class RabbitMetrics:
 
     def unseen(self, broker: str) -> None:
         """Drop the figures of a broker that did not answer; what it counted goes on from there."""
-        self._known.add(broker)
         self._moments.tell(broker, {("up",): 0.0})
 
-    def keep_only(self, brokers: Collection[str]) -> None:
-        """Remove the series of all other objects."""
-        for broker in self._known.difference(brokers):
-            self._moments.forget(broker)
-            self._counts.forget(broker)
-        self._known.intersection_update(brokers)
+    def forget(self, broker: str) -> None:
+        """Remove the series of an object."""
+        self._moments.forget(broker)
+        self._counts.forget(broker)
 
 
 def _of_node(name: str, node: NodeReading) -> dict[Series, float | None]:

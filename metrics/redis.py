@@ -1,6 +1,6 @@
 """Redis servers: memory, persistence, replication and what they count."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -127,11 +127,10 @@ class RedisMetrics:
             for each in self._moments():
                 each.remove_by_labels({"redis": instance})
 
-    def keep_only(self, instances: Collection[str]) -> None:
-        """Remove the series of all other objects."""
-        for instance in [known for known in self._servers if known not in instances]:
-            self.unseen(instance)
-            del self._servers[instance]
+    def forget(self, instance: str) -> None:
+        """Remove the series of an object."""
+        self.unseen(instance)
+        if self._servers.pop(instance, None) is not None:
             for each in (self._commands, self._evicted, self._rejected):
                 each.remove(instance)
 

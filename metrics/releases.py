@@ -1,6 +1,6 @@
 """Where releases are, what their users see, and how often and how fast they went back."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -89,17 +89,18 @@ class ReleaseMetrics:
         self._rollbacks.labels(release, trigger).inc()
         self._duration.labels(release).observe(seconds)
 
-    def keep_only(self, releases: Collection[str]) -> None:
-        """Remove the series of all other releases."""
-        for release in [known for known in self._releases if known not in releases]:
-            self.totals(release, {})
-            del self._releases[release]
-            for each in self._phases:
-                self._phase.remove(release, each)
-            for trigger in self._triggers:
-                self._rollbacks.remove(release, trigger)
-            for family in (self._held, self._quarantined, self._limit):
-                family.remove(release)
-            # A histogram without an observation has no series yet.
-            self._duration.labels(release)
-            self._duration.remove(release)
+    def forget(self, release: str) -> None:
+        """Remove the series of a release."""
+        if release not in self._releases:
+            return
+        self.totals(release, {})
+        del self._releases[release]
+        for each in self._phases:
+            self._phase.remove(release, each)
+        for trigger in self._triggers:
+            self._rollbacks.remove(release, trigger)
+        for family in (self._held, self._quarantined, self._limit):
+            family.remove(release)
+        # A histogram without an observation has no series yet.
+        self._duration.labels(release)
+        self._duration.remove(release)

@@ -1,6 +1,6 @@
 """Who gets the traffic: asked and observed shares, and for how long a colour had it that should not."""
 
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -68,14 +68,13 @@ class TrafficMetrics:
         self._remove(service, self._series.get(service, set()) - kept)
         self._series[service] = kept
 
-    def keep_only(self, services: Collection[str]) -> None:
-        """Remove the series of all other services."""
-        for service in [known for known in self._series if known not in services]:
-            self._remove(service, self._series.pop(service))
-            self._looks.pop(service, None)
-            if service in self._counted:
-                self._counted.remove(service)
-                self._wrong.remove(service)
+    def forget(self, service: str) -> None:
+        """Remove the series of a service."""
+        self._remove(service, self._series.pop(service, set()))
+        self._looks.pop(service, None)
+        if service in self._counted:
+            self._counted.remove(service)
+            self._wrong.remove(service)
 
     def _remove(self, service: str, series: Iterable[tuple[str, str]]) -> None:
         for server, view in series:

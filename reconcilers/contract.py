@@ -17,15 +17,11 @@ class TransientError(Exception):
     """The outside did not do it this time: retried with back-off. An outcome may be unknown.
 
     ``retry_after_s`` is what the outside asked for, if it did: it is not tried again before.
-    ``retry_within_s`` bounds the back-off of what costs the outside nothing, and must be met when it is back.
     """
 
-    def __init__(
-        self, *args: object, retry_after_s: float | None = None, retry_within_s: float | None = None
-    ) -> None:
+    def __init__(self, *args: object, retry_after_s: float | None = None) -> None:
         super().__init__(*args)
         self.retry_after_s = retry_after_s
-        self.retry_within_s = retry_within_s
 
 
 class NotSentError(TransientError):
@@ -364,4 +360,8 @@ class Reconciler(Protocol[SpecT, SeenT, ActionT]):
 
     async def apply(self, step: Step[ActionT]) -> Outcome:
         """Carry out one step."""
+        ...
+
+    def gone(self, key: Key) -> None:
+        """Drop what is remembered and exported of an object that has left the store, seen before or not."""
         ...

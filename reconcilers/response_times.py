@@ -138,12 +138,9 @@ class ResponseTimes:
         for name in names - known.keys():
             known[name] = ServerTimes()
 
-    def keep_only(self, backends: Collection[tuple[str, str]]) -> None:
-        """Forget all other backends, which are named by endpoint and name."""
-        for endpoint, known in self._servers.items():
-            kept = {name.encode() for at, name in backends if at == endpoint}
-            for gone in [name for name in known if name.partition(b"/")[0] not in kept]:
-                del known[gone]
+    def forget(self, endpoint: str, backend: str) -> None:
+        """Forget the servers of a backend."""
+        self.confirm(endpoint, backend, ())
 
     def answers(
         self, endpoint: str, backend: str, server: str, limits_ms: Collection[float]

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from crds.meta import Spec
+from crds.meta import Key, Spec
 from reconcilers.contract import Outcome, PermanentError, Plan, Resource, Step, View
 
 
@@ -28,3 +28,6 @@ class UnconfiguredReconciler:
 
     async def apply(self, step: Step[None]) -> Outcome:
         raise PermanentError(f"{self.kind} has no endpoint", reason="NoEndpoint")
+
+    def gone(self, key: Key) -> None:
+        """Nothing is remembered."""

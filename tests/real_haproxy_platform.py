@@ -58,6 +58,9 @@ class Containers:
         await asyncio.sleep(0)
         return DONE
 
+    def gone(self, key: Key) -> None:
+        """Nothing is remembered."""
+
 
 class Platform:
     """The engine with the three kinds, its store, and the instances that it drives."""

@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 from typing import Final
 
+from reconcilers.contract import PermanentError, TransientError
+
+OFTEN_S: Final = 10.0
+"""Kinds polled this often are not left alone for longer after a failure: such a look costs nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
@@ -23,3 +28,22 @@ class Backoff:
 PATIENT: Final = Backoff()
 #: For splits, rollbacks and active releases: never later than a second.
 URGENT: Final = Backoff(cap_s=1.0)
+
+
+def longest_pause_s(kind_s: float, own_s: float) -> float:
+    """Return the bound on what follows a failure, by the kind's poll interval and by the object's own."""
+    return own_s if kind_s <= OFTEN_S else PATIENT.cap_s
+
+
+def pause_after(
+    error: Exception | None, patience: Backoff, failures: int, fraction: float, longest_s: float
+) -> float:
+    """Return the seconds to wait after *failures* failures in a row, of which *error* is the last.
+
+    What will never do waits longest, however often its kind is looked at; what asked for a rest gets it.
+    """
+    if isinstance(error, PermanentError):
+        return patience.cap_s
+    pause = min(patience.pause(failures, fraction), longest_s)
+    asked_s = error.retry_after_s if isinstance(error, TransientError) else None
+    return max(pause, asked_s or 0.0)

@@ -45,7 +45,7 @@ class Bulkhead:
         self.inside += 1
         self.probing = self.is_open
 
-    def leave(self, *, failed: bool, now: float, within_s: float | None = None) -> None:
+    def leave(self, *, failed: bool, now: float, within_s: float = LAST_PROBE_S) -> None:
         """Count a pass that ended; *failed* means that the endpoint did not answer as it should.
 
         *within_s* bounds the time to the next probe.
@@ -58,5 +58,5 @@ class Bulkhead:
             return
         self.failures += 1
         if self.failures >= OPENS_AFTER:
-            self.open_until = now + min(self._pause_s, within_s or self._pause_s)
+            self.open_until = now + min(self._pause_s, within_s)
             self._pause_s = min(LAST_PROBE_S, self._pause_s * 2)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 
 from crds.meta import ConditionType, Key, Mode, Truth
-from daemon.engine.backoff import PATIENT, URGENT, Backoff
+from daemon.engine.backoff import PATIENT, URGENT, Backoff, longest_pause_s, pause_after
 from daemon.engine.bulkhead import Bulkhead
 from daemon.engine.effects import AtPoint, EffectRunner, nothing_happens
 from daemon.engine.interests import Interests, has_new_request, is_asked_anew
@@ -288,8 +288,7 @@ class Controller:
             return
         error = passed.look.error if isinstance(passed, Passed) else None
         unseen = isinstance(error, TransientError)
-        within_s = error.retry_within_s if isinstance(error, TransientError) else None
-        bulkhead.leave(failed=unseen, now=now, within_s=within_s)
+        bulkhead.leave(failed=unseen, now=now, within_s=self._longest_pause_s(resource))
         self._metrics.target(endpoint, not unseen)
         self._metrics.breaker(endpoint, bulkhead.is_open)
         if bulkhead.parked and bulkhead.admits(now):
@@ -306,7 +305,7 @@ class Controller:
         memory, now = self._memory(taken.key), self._clock.monotonic()
         patience = URGENT if self._is_exempt(taken) else PATIENT
         if isinstance(passed, Exception) or passed.look.plan is None:
-            return self._again_after_failure(taken, memory, patience, _error_of(passed))
+            return self._again_after_failure(taken, resource, patience, _error_of(passed))
         memory.seen_at = now
         plan, ran = passed.look.plan, passed.ran
         self._hurry(plan, now)
@@ -319,7 +318,7 @@ class Controller:
             if isinstance(ran.error, PermanentError):
                 memory.refusal = Refusal(resource.generation, passed.look.gated.steps, ran.error)
             error = ran.error or TransientError(plan.failed or "")
-            return self._again_after_failure(taken, memory, patience, error)
+            return self._again_after_failure(taken, resource, patience, error)
         if ran.done or ran.running:
             memory.failures *= bool(ran.running)  # a task that began has not succeeded yet
             pause = patience.pause(memory.repeats + 1, self._random.fraction())
@@ -340,20 +339,22 @@ class Controller:
                     self._work.add(write.key, PRIORITIES[plan.urgency], now)
 
     def _again_after_failure(
-        self, taken: Taken, memory: Memory, patience: Backoff, error: Exception | None
+        self, taken: Taken, resource: AnyResource, patience: Backoff, error: Exception | None
     ) -> str:
-        permanent = isinstance(error, PermanentError)
+        memory = self._memory(taken.key)
         memory.failures += 1
-        pause = patience.cap_s if permanent else patience.pause(memory.failures, self._random.fraction())
-        if isinstance(error, TransientError):
-            pause = min(pause, error.retry_within_s or pause)
-            pause = max(pause, error.retry_after_s or 0.0)
+        longest_s, fraction = self._longest_pause_s(resource), self._random.fraction()
+        pause = pause_after(error, patience, memory.failures, fraction, longest_s)
         priority = taken.priority if taken.priority.is_reserved else Priority.RETRY
         self._work.add(taken.key, priority, self._clock.monotonic() + pause)
         if str(error) != memory.said:
             log.warning("pass.failed", object=str(taken.key), error=str(error), retry_s=round(pause, 3))
             memory.said = str(error)
-        return "stalled" if permanent else "failed"
+        return "stalled" if isinstance(error, PermanentError) else "failed"
+
+    def _longest_pause_s(self, resource: AnyResource) -> float:
+        kind = self._reconcilers[resource.key.kind]
+        return longest_pause_s(kind.poll_interval.total_seconds(), self._interval(resource))
 
     def _interval(self, resource: AnyResource) -> float:
         return poll_interval(self._reconcilers[resource.key.kind], resource).total_seconds()
@@ -389,6 +390,8 @@ class Controller:
     def _forget(self, key: Key) -> None:
         self._memories.pop(key, None)
         self._metrics.forget(key.kind, key.name)
+        if key.kind in self._reconcilers:
+            self._reconcilers[key.kind].gone(key)
 
 
 def _error_of(passed: Passed | Exception) -> Exception | None:

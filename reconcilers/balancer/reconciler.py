@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from crds.balancer import LoadBalancerSpec
+from crds.meta import Key
 from reconcilers.balancer.apply import apply_action
 from reconcilers.balancer.client import BalancerClient
 from reconcilers.balancer.model import BalancerAction, SeenBalancer
@@ -35,3 +36,6 @@ class BalancerReconciler:
     async def apply(self, step: Step[BalancerAction]) -> Outcome:
         await apply_action(self._client, step.action)
         return DONE
+
+    def gone(self, key: Key) -> None:
+        """Nothing is remembered."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from crds.container import ContainerSpec
+from crds.meta import Key
 from reconcilers.container.apply import apply_action
 from reconcilers.container.client import ContainerClient
 from reconcilers.container.model import ContainerAction, Seen
@@ -33,6 +34,9 @@ class ContainerReconciler:
 
     async def apply(self, step: Step[ContainerAction]) -> Outcome:
         return await apply_action(self._client(step.action.place.endpoint), step.action)
+
+    def gone(self, key: Key) -> None:
+        """Nothing is remembered."""
 
     def _client(self, endpoint: str) -> ContainerClient:
         client = self._clients.get(endpoint)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from crds.elasticsearch import ElasticsearchSpec
+from crds.meta import Key
 from metrics.elasticsearch import DiskReading, ElasticsearchMetrics, ElasticsearchReading
 from reconcilers.contract import DONE, Outcome, PermanentError, Plan, Resource, Step, TransientError, View
 from reconcilers.elasticsearch.apply import apply_action
@@ -15,7 +16,6 @@ from reconcilers.elasticsearch.observe import observe_elasticsearch
 from reconcilers.elasticsearch.plan import plan_elasticsearch
 from reconcilers.gauges import Gauge, Gauges
 
-TIDY_EVERY: Final = timedelta(minutes=1)
 _COLORS: Final = ("green", "yellow", "red")
 
 
@@ -38,13 +38,11 @@ class ElasticsearchReconciler:
         self._metrics = metrics
         self._gauges = gauges
         self._now = now
-        self._tidied_at: datetime | None = None
 
     def endpoint(self, resource: Resource[ElasticsearchSpec]) -> str | None:
         return resource.spec.endpoint
 
     async def observe(self, resource: Resource[ElasticsearchSpec], view: View) -> SeenElasticsearch:
-        self._tidy(view)
         try:
             seen = await observe_elasticsearch(self._client, resource)
         except (TransientError, PermanentError):
@@ -65,12 +63,9 @@ class ElasticsearchReconciler:
         await apply_action(self._client, step.action)
         return DONE
 
-    def _tidy(self, view: View) -> None:
-        """Drop the series of objects that are gone; now and then, because it reads the whole store."""
-        now = self._now()
-        if self._tidied_at is None or now - self._tidied_at >= TIDY_EVERY:
-            self._tidied_at = now
-            self._metrics.keep_only({each.key.name for each in view.list(self.kind)})
+    def gone(self, key: Key) -> None:
+        self._gauges.forget(key)
+        self._metrics.forget(key.name)
 
     def _unseen(self, resource: Resource[ElasticsearchSpec]) -> None:
         self._gauges.forget(resource.key)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
 
 from crds.meta import Key
 from crds.postgres import PostgresClusterSpec, PostgresClusterStatus
@@ -19,8 +18,6 @@ from reconcilers.postgres.model import PostgresAction, SeenCluster
 from reconcilers.postgres.observe import Memory, observe_pooler, observe_postgres, observe_runs
 from reconcilers.postgres.plan import plan_postgres
 from reconcilers.postgres.rebuilding import apart
-
-_TIDY_EVERY: Final = timedelta(minutes=1)
 
 
 class PostgresReconciler:
@@ -52,7 +49,6 @@ class PostgresReconciler:
         self._gauges = gauges
         self._now = now
         self._memory: Memory = {}
-        self._tidied_at: datetime | None = None
         self._apart: dict[Key, Mapping[str, datetime]] = {}
 
     def endpoint(self, resource: Resource[PostgresClusterSpec]) -> str | None:
@@ -60,7 +56,6 @@ class PostgresReconciler:
 
     async def observe(self, resource: Resource[PostgresClusterSpec], view: View) -> SeenCluster:
         now = self._now()
-        self._tidy(view, now)
         try:
             seen = await self._look(resource, now)
             if has_restarted(resource, seen):
@@ -95,6 +90,13 @@ class PostgresReconciler:
         await apply_action(self._client, self._poolers, self._hooks, step.action)
         return DONE
 
+    def gone(self, key: Key) -> None:
+        self._apart.pop(key, None)
+        self._gauges.forget(key)
+        self._metrics.forget(key.name)
+        if self._pooler_metrics is not None:
+            self._pooler_metrics.forget(key.name)
+
     def _tell(self, resource: Resource[PostgresClusterSpec], seen: SeenCluster, now: datetime) -> None:
         """Keep the figures of this look for the gates of releases; without a primary there are none."""
         told = figures(seen)
@@ -111,12 +113,3 @@ class PostgresReconciler:
         before = self._apart.get(resource.key, {})
         self._apart[resource.key] = {name: before.get(name, now) for name in apart(resource.spec, seen)}
         return self._apart[resource.key]
-
-    def _tidy(self, view: View, now: datetime) -> None:
-        """Drop the series of objects that are gone; now and then, because it reads the whole store."""
-        if self._tidied_at is None or now - self._tidied_at >= _TIDY_EVERY:
-            self._tidied_at = now
-            names = {each.key.name for each in view.list(self.kind)}
-            self._metrics.keep_only(names)
-            if self._pooler_metrics is not None:
-                self._pooler_metrics.keep_only(names)

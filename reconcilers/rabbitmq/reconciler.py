@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final
 
+from crds.meta import Key
 from crds.rabbitmq import RabbitMQSpec
 from metrics.rabbitmq import NodeReading, QueueReading, RabbitMetrics, RabbitReading
 from reconcilers.contract import (
@@ -23,9 +23,6 @@ from reconcilers.rabbitmq.client import RabbitClient
 from reconcilers.rabbitmq.model import BrokerNode, Look, Place, Queue, RabbitAction, SeenBroker
 from reconcilers.rabbitmq.observe import observe_rabbitmq
 from reconcilers.rabbitmq.plan import plan_rabbitmq
-
-TIDY_EVERY: Final = timedelta(minutes=1)
-RETRY_WITHIN_S: Final = 5.0
 
 
 class RabbitReconciler:
@@ -49,32 +46,22 @@ class RabbitReconciler:
         self._metrics = metrics
         self._gauges = gauges
         self._now = now
-        self._tidied_at: datetime | None = None
 
     def endpoint(self, resource: Resource[RabbitMQSpec]) -> str | None:
         return resource.spec.endpoint
 
     async def observe(self, resource: Resource[RabbitMQSpec], view: View) -> SeenBroker:
-        self._tidy(view)
         try:
             seen = await observe_rabbitmq(self._client, self._secrets, resource)
-        except (TransientError, PermanentError) as exc:
+        except (TransientError, PermanentError):
             self._gauges.forget(resource.key)
             self._metrics.unseen(resource.key.name)
-            _retry_soon(exc)
             raise
         self._tell(resource, seen.look)
         return seen
 
     def plan(self, resource: Resource[RabbitMQSpec], seen: SeenBroker, now: datetime) -> Plan[RabbitAction]:
         return plan_rabbitmq(resource, seen, now)
-
-    def _tidy(self, view: View) -> None:
-        """Drop the series of objects that are gone; now and then, because it reads the whole store."""
-        now = self._now()
-        if self._tidied_at is None or now - self._tidied_at >= TIDY_EVERY:
-            self._tidied_at = now
-            self._metrics.keep_only({each.key.name for each in view.list(self.kind)})
 
     def _tell(self, resource: Resource[RabbitMQSpec], look: Look) -> None:
         """Keep the figures of this look, for those queues that the file names."""
@@ -95,18 +82,12 @@ class RabbitReconciler:
         self._metrics.looked(resource.key.name, reading)
 
     async def apply(self, step: Step[RabbitAction]) -> Outcome:
-        try:
-            await apply_action(self._client, step.action)
-        except TransientError as exc:
-            _retry_soon(exc)
-            raise
+        await apply_action(self._client, step.action)
         return DONE
 
-
-def _retry_soon(error: TransientError | PermanentError) -> None:
-    """Let no back-off grow beyond the poll interval: a broker that comes back may have lost everything."""
-    if isinstance(error, TransientError):
-        error.retry_within_s = RETRY_WITHIN_S
+    def gone(self, key: Key) -> None:
+        self._gauges.forget(key)
+        self._metrics.forget(key.name)
 
 
 def _is_asked(spec: RabbitMQSpec, place: Place) -> bool:

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final
 
+from crds.meta import Key
 from crds.redis import RedisInstanceSpec
 from metrics.redis import Counted, RedisMetrics, RedisReading
 from reconcilers.contract import (
@@ -24,8 +24,6 @@ from reconcilers.redis.model import Info, RedisAction, SeenRedis
 from reconcilers.redis.observe import observe_redis
 from reconcilers.redis.plan import plan_redis
 
-TIDY_EVERY: Final = timedelta(minutes=1)
-
 
 class RedisReconciler:
     """A Redis server: settings, users and its place in a replication."""
@@ -44,7 +42,6 @@ class RedisReconciler:
     ) -> None:
         """Take *now*, the wall time that figures are told with."""
         self._metrics = metrics
-        self._tidied_at: datetime | None = None
         self._client = client
         self._now = now
         self._secrets = secrets
@@ -54,7 +51,6 @@ class RedisReconciler:
         return resource.spec.endpoint
 
     async def observe(self, resource: Resource[RedisInstanceSpec], view: View) -> SeenRedis:
-        self._tidy(view)
         try:
             seen = await observe_redis(self._client, self._secrets, resource, view)
         except (TransientError, PermanentError):
@@ -69,13 +65,6 @@ class RedisReconciler:
         self, resource: Resource[RedisInstanceSpec], seen: SeenRedis, now: datetime
     ) -> Plan[RedisAction]:
         return plan_redis(resource, seen, now)
-
-    def _tidy(self, view: View) -> None:
-        """Drop the series of objects that are gone; now and then, because it reads the whole store."""
-        now = self._now()
-        if self._tidied_at is None or now - self._tidied_at >= TIDY_EVERY:
-            self._tidied_at = now
-            self._metrics.keep_only({each.key.name for each in view.list(self.kind)})
 
     def _tell(self, resource: Resource[RedisInstanceSpec], info: Info) -> None:
         """Keep the figures of this look for the gates of releases."""
@@ -98,6 +87,10 @@ class RedisReconciler:
     async def apply(self, step: Step[RedisAction]) -> Outcome:
         await apply_action(self._client, step.action)
         return DONE
+
+    def gone(self, key: Key) -> None:
+        self._gauges.forget(key)
+        self._metrics.forget(key.name)
 
 
 def _reading(info: Info) -> RedisReading:

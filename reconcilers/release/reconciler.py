@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
+from crds.meta import Key
 from crds.release import Attempt, Phase, ReleaseMemo, ReleaseSpec, ReleaseStatus
 from metrics.releases import ReleaseMetrics
 from reconcilers.contract import Outcome, Plan, Resource, Step, View
@@ -99,7 +100,6 @@ class ReleaseReconciler:
         name, status = resource.key.name, resource.status
         found = status if isinstance(status, ReleaseStatus) else ReleaseStatus()
         attempt = found.attempt
-        self._metrics.keep_only({each.key.name for each in view.list(self.kind)})
         self._metrics.state(
             name,
             attempt.phase.value if attempt is not None else None,
@@ -133,3 +133,8 @@ class ReleaseReconciler:
 
     async def apply(self, step: Step[ReleaseAction]) -> Outcome:
         return await apply_action(self._outside.hooks, self._outside.reports, step.action)
+
+    def gone(self, key: Key) -> None:
+        for known in (self._known, self._planned_s, self._unkept_since_s):
+            known.pop(key.name, None)
+        self._metrics.forget(key.name)

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from crds.meta import Key
 from crds.service import ServiceSpec
 from reconcilers.contract import Outcome, Plan, Resource, Step, View
 from reconcilers.service.client import ServiceClient
@@ -33,3 +34,6 @@ class ServiceReconciler:
 
     async def apply(self, step: Step[NoAction]) -> Outcome:
         assert_never(step.action)
+
+    def gone(self, key: Key) -> None:
+        """Nothing is remembered."""

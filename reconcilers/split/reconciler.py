@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
 
 from crds.balancer import TrafficSplitSpec
+from crds.meta import Key
 from metrics.backends import BackendMetrics, Reading
 from metrics.traffic import TrafficMetrics
 from reconcilers.contract import DONE, Outcome, Plan, Resource, Step, TransientError, View
@@ -19,8 +19,6 @@ from reconcilers.split.client import SplitClient
 from reconcilers.split.model import SeenSplit
 from reconcilers.split.observe import observe_split
 from reconcilers.split.plan import asked_ratios, observed_ratios, plan_split, sends_elsewhere
-
-TIDY_EVERY_S: Final = 60.0
 
 
 class SplitReconciler:
@@ -53,14 +51,18 @@ class SplitReconciler:
         self._backends = backends
         self._times = times
         self._shelter = shelter if shelter is not None else Shelter()
-        self._tidied_at: float | None = None
+        self._told: dict[Key, tuple[str, str, str]] = {}
+        """Service, endpoint and backend that each object's series are about."""
 
     def endpoint(self, resource: Resource[TrafficSplitSpec]) -> str | None:
         return resource.spec.endpoint
 
     async def observe(self, resource: Resource[TrafficSplitSpec], view: View) -> SeenSplit:
         now = self._monotonic() if self._monotonic is not None else asyncio.get_running_loop().time()
-        self._tidy(view, now)
+        about = (resource.spec.service, resource.spec.endpoint, resource.spec.backend)
+        if self._told.get(resource.key) != about:
+            self.gone(resource.key)
+            self._told[resource.key] = about
         try:
             seen = await observe_split(self._client, resource)
         except TransientError:
@@ -80,18 +82,16 @@ class SplitReconciler:
         await apply_command(self._client, step.action)
         return DONE
 
-    def _tidy(self, view: View, now: float) -> None:
-        """Drop the series of services that are gone; now and then, because it reads the whole store."""
-        if self._tidied_at is None or now - self._tidied_at >= TIDY_EVERY_S:
-            self._tidied_at = now
-            splits = [split.spec for split in view.list(self.kind)]
-            specs = [spec for spec in splits if isinstance(spec, TrafficSplitSpec)]
-            self._metrics.keep_only({spec.service for spec in specs})
-            there = {(spec.endpoint, spec.backend) for spec in specs}
-            if self._backends is not None:
-                self._backends.keep_only(there)
-            if self._times is not None:
-                self._times.keep_only(there)
+    def gone(self, key: Key) -> None:
+        about = self._told.pop(key, None)
+        if about is None:
+            return
+        service, endpoint, backend = about
+        self._metrics.forget(service)
+        if self._backends is not None:
+            self._backends.forget(endpoint, backend)
+        if self._times is not None:
+            self._times.forget(endpoint, backend)
 
     def _measure(self, resource: Resource[TrafficSplitSpec], seen: SeenSplit, now: float) -> None:
         spec = resource.spec.in_force(self._now())

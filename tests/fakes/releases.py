@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from crds.meta import Key
 from crds.release import Attempt, ReleaseMemo, ReleaseSpec, ReleaseStatus
 from reconcilers.contract import Answer, Outcome, Plan, Resource, Step, View
 
@@ -43,6 +44,9 @@ class AnsweringReleases:
 
     async def apply(self, step: Step[None]) -> Outcome:
         raise AssertionError("there is nothing to carry out")
+
+    def gone(self, key: Key) -> None:
+        """Nothing is remembered."""
 
 
 def an_attempt(number: int, at: datetime, **fields: object) -> Attempt:

@@ -71,6 +71,9 @@ class Releases:
         self.applied.append(step.action)
         return DONE
 
+    def gone(self, key: Key) -> None:
+        """Nothing is remembered."""
+
 
 @dataclass
 class Site:

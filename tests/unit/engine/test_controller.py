@@ -95,6 +95,7 @@ class Knobs:
     foreign: str | None = None
     step_class: StepClass = StepClass.ABSOLUTE
     declares: tuple[Declare, ...] = ()
+    forgotten: list[str] = field(default_factory=list)
 
     def endpoint(self, resource: Resource[ContainerSpec]) -> str | None:
         return resource.spec.endpoint
@@ -129,6 +130,9 @@ class Knobs:
         if turn.name not in self.deaf:
             self.stand[turn.name] = turn.to
         return DONE
+
+    def gone(self, key: Key) -> None:
+        self.forgotten.append(key.name)
 
 
 @dataclass
@@ -252,14 +256,32 @@ async def test_what_asks_to_be_left_alone_for_a_while_is_left_alone() -> None:
         assert len(house.knobs.turns) == 2
 
 
-async def test_a_look_that_may_be_repeated_at_no_cost_finds_a_server_soon_after_it_is_back() -> None:
-    async with a_house() as house:
-        house.knobs.trouble["a"] = TransientError("not reached", retry_within_s=5.0)
+@pytest.mark.parametrize("trouble", ["a", "apply a"])
+async def test_what_is_looked_at_every_few_seconds_is_found_as_soon_after_an_outage(trouble: str) -> None:
+    async with a_house(poll_interval=timedelta(seconds=5)) as house:
+        house.knobs.trouble[trouble] = TransientError("not reached")
         await house.declare("a", cores=1)
         await asyncio.sleep(3600)
-        del house.knobs.trouble["a"]
+        del house.knobs.trouble[trouble]
         await asyncio.sleep(5.5)
         assert house.knobs.stand == {"a": 1}
+
+
+async def test_what_will_never_do_is_left_alone_however_often_it_is_looked_at() -> None:
+    async with a_house(poll_interval=timedelta(seconds=5)) as house:
+        house.knobs.trouble["a"] = PermanentError("wrong password", reason="WrongCredentials")
+        await house.declare("a", cores=1)
+        await asyncio.sleep(3600)
+        assert len(house.knobs.looks) <= 13
+
+
+async def test_what_is_not_in_the_store_is_forgotten_by_its_kind_and_never_looked_at() -> None:
+    async with a_house() as house:
+        await house.declare("a", cores=1)
+        house.controller.wake(Key("Container", "b"))
+        await asyncio.sleep(300)
+        assert house.knobs.forgotten == ["b"]
+        assert {name for _, name in house.knobs.looks} == {"a"}
 
 
 async def test_a_permanent_refusal_stalls_until_the_spec_changes() -> None:

@@ -76,6 +76,7 @@ def test_the_series_go_with_their_object() -> None:
     registry = CollectorRegistry()
     metrics = RedisMetrics(registry)
     metrics.looked("psa-redis", READING)
-    metrics.keep_only(set())
+    metrics.forget("another")
+    metrics.forget("psa-redis")
 
     assert b'redis="psa-redis"' not in generate_latest(registry)

@@ -7,11 +7,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from crds.meta import Key
-from daemon.store.state import State
 from metrics.backends import CODE_CLASSES, BackendMetrics
 from metrics.traffic import TrafficMetrics
 from reconcilers.contract import TransientError
-from reconcilers.split.reconciler import TIDY_EVERY_S, SplitReconciler
+from reconcilers.split.reconciler import SplitReconciler
 from tests.builders import START
 from tests.builders_haproxy import Desk, a_backend, a_split_to
 from tests.fakes.haproxy import FakeHaproxy
@@ -190,10 +189,14 @@ async def test_a_server_that_is_gone_takes_its_series_along(counting: Counting) 
     assert counting.series() == both / 2
 
 
-async def test_a_split_that_is_gone_takes_its_series_along(counting: Counting) -> None:
+def test_a_split_that_is_gone_takes_its_series_along(counting: Counting) -> None:
+    counting.desk.reconcilers[counting.key.kind].gone(counting.key)
+    assert counting.series() == 0
+
+
+async def test_a_split_of_another_backend_leaves_the_former_one(counting: Counting) -> None:
     split = counting.desk.state.objects[counting.key]
-    elsewhere = split.spec.model_copy(update={"service": "other", "backend": "other_backend"})
-    other = replace(split, key=Key("TrafficSplit", "other"), spec=elsewhere)
-    counting.desk.state, counting.key = State({other.key: other}), other.key
-    await counting.later(TIDY_EVERY_S)
+    elsewhere = split.spec.model_copy(update={"backend": "other_backend"})
+    counting.desk.put(replace(split, spec=elsewhere))
+    await counting.later()
     assert counting.series() == 0

@@ -6,10 +6,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from crds.meta import Key
-from daemon.store.state import State
 from metrics.traffic import TrafficMetrics
 from reconcilers.contract import TransientError
-from reconcilers.split.reconciler import TIDY_EVERY_S, SplitReconciler
+from reconcilers.split.reconciler import SplitReconciler
 from tests.builders import START
 from tests.builders_haproxy import NAME, Desk, a_backend, a_split_to
 from tests.fakes.haproxy import FakeHaproxy
@@ -95,15 +94,15 @@ async def test_asked_and_observed_shares_are_exported(watched: Watched) -> None:
     assert [watched.ratio("blue", "observed"), watched.ratio("green", "observed")] == [0.5, 0.5]
 
 
-async def test_the_series_go_with_the_object(watched: Watched) -> None:
-    split = watched.desk.state.objects[watched.key]
-    other = replace(
-        split, key=Key("TrafficSplit", "other"), spec=split.spec.model_copy(update={"service": "other"})
-    )
-    watched.desk.put(other)
-    objects = {key: found for key, found in watched.desk.state.objects.items() if key == other.key}
-    watched.desk.state, watched.key = State(objects), other.key
-    await watched.pass_at(101.0 + TIDY_EVERY_S)
+def test_the_series_go_with_the_object(watched: Watched) -> None:
+    watched.desk.reconcilers[watched.key.kind].gone(watched.key)
     assert watched.wrong_s() is None
     assert watched.ratio("blue", "asked") is None
+
+
+async def test_another_service_of_the_same_split_takes_the_place_of_the_former_one(watched: Watched) -> None:
+    split = watched.desk.state.objects[watched.key]
+    watched.desk.put(replace(split, spec=split.spec.model_copy(update={"service": "other"})))
+    await watched.pass_at(102.0)
+    assert watched.wrong_s() is None
     assert watched.registry.get_sample_value("psa_wrong_color_seconds_total", {"service": "other"}) == 0.0
