@@ -89,7 +89,7 @@ def up(
     click.echo(f"watched directory: {lab.desired}")
     for name, url in monitoring_urls(lab).items():
         click.echo(f"{name}: {url}")
-    click.echo(f"end it: python -m lab down --dir {shlex.quote(str(lab.root))}")
+    click.echo(f"end it: psactl lab down --dir {shlex.quote(str(lab.root))}")
 
 
 @cli.command()
@@ -136,7 +136,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
-        cli(prog_name="python -m lab")
+        cli(prog_name="psactl lab")
     except (LabError, HeavyLoadError, PartError, NoNumberError, ControlError, HaproxyError, OSError) as exc:
         click.echo(f"Error: {exc}", err=True)
         sys.exit(2)

@@ -192,7 +192,7 @@ def former_lab(root: Path) -> Lab | None:
         lab = Lab.open(root)
         if running := lab.parts.running():
             names = ", ".join(f"{name} (pid {process.pid})" for name, process in running.items())
-            raise LabError(f"a lab runs in {root}: {names}; end it with `python -m lab down --dir {root}`")
+            raise LabError(f"a lab runs in {root}: {names}; end it with `psactl lab down --dir {root}`")
         return lab
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise LabError(f"{root} exists, and is neither empty nor a lab: choose another --dir")
