@@ -15,7 +15,8 @@ from yarl import URL
 
 from reconcilers.contract import NotSentError, PermanentError, Secret, TransientError
 from reconcilers.elasticsearch.client import NoMasterError, Reply, Request
-from reconcilers.transports.elasticsearch_errors import of_answer, of_connection
+from reconcilers.transports.elasticsearch_errors import of_answer
+from reconcilers.transports.http_errors import of_connection
 
 _LARGEST: Final = 32 * 1024 * 1024
 _CONNECTIONS: Final = 4

@@ -1,11 +1,10 @@
-"""What aiohttp's errors and Elasticsearch's error bodies mean."""
+"""What Elasticsearch's error bodies mean."""
 
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
-import aiohttp
 from pydantic import JsonValue
 
 from reconcilers.contract import NotSentError, PermanentError, TransientError
@@ -26,25 +25,6 @@ _REFUSALS: Final[tuple[tuple[str, str], ...]] = (
     ("is in use by", "InUse"),
     ("in use by one or more indices", "InUse"),
 )
-
-
-def of_connection(exc: Exception, where: str, deadline_s: float) -> TransientError | PermanentError:
-    """Return what a failure below HTTP means; NotSentError where nothing of ours can have been done."""
-    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
-        words = getattr(exc.certificate_error, "verify_message", "") or str(exc.certificate_error)
-        return PermanentError(f"no TLS with {where}: {words}", reason="TlsFailed")
-    if isinstance(exc, aiohttp.ClientSSLError):
-        words = str(getattr(exc.os_error, "reason", None) or exc.os_error).lower().replace("_", " ")
-        return PermanentError(f"no TLS with {where}: {words}", reason="TlsFailed")
-    if isinstance(exc, aiohttp.ClientConnectorError):
-        words = exc.os_error.strerror or str(exc.os_error)
-        is_refused = isinstance(exc.os_error, ConnectionRefusedError)
-        return NotSentError(f"cannot connect to {where}: {'nobody listens there' if is_refused else words}")
-    if isinstance(exc, aiohttp.ConnectionTimeoutError):
-        return NotSentError(f"cannot connect to {where}: no answer")
-    if isinstance(exc, TimeoutError):
-        return TransientError(f"no answer within {deadline_s:g} s from {where}")
-    return TransientError(f"{where}: {str(exc) or type(exc).__name__}")
 
 
 def of_answer(

@@ -15,6 +15,7 @@ from yarl import URL
 
 from reconcilers.contract import NotSentError, PermanentError, Secret, TransientError
 from reconcilers.rabbitmq.client import Call, Reply
+from reconcilers.transports.http_errors import of_connection
 from reconcilers.transports.rabbitmq_errors import no_api, of_answer
 
 _SUCCESS: Final = range(200, 300)
@@ -80,13 +81,14 @@ class RabbitTransport:
             base = self._urls[index]
             try:
                 reply = await self._ask(base, call, target)
-            except aiohttp.ClientConnectorCertificateError as exc:
-                text = f"{self._where(base)}: its certificate is not by the CA that the settings name: {exc}"
-                raise PermanentError(text, reason="TlsFailed") from exc
-            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as exc:
-                refusals.append(f"{base}: {_reason(exc)}")
-            except (aiohttp.ClientError, OSError, ValueError) as exc:
-                raise TransientError(f"{call.method} {target}: {self._where(base)}: {_reason(exc)}") from exc
+            except aiohttp.ClientError as exc:
+                failure = of_connection(exc, self._where(base), self._deadline_s)
+                if not isinstance(failure, NotSentError):
+                    raise failure from exc
+                refusals.append(str(failure))
+            except ValueError as exc:
+                text = f"{call.method} {target}: {self._where(base)}: its answer is no JSON: {exc}"
+                raise TransientError(text) from exc
             else:
                 self._first, self._without_api_since = index, None
                 if reply.status in _SUCCESS or reply.status in call.accepts:
@@ -94,7 +96,7 @@ class RabbitTransport:
                 what = f"{call.method} {target}"
                 raise of_answer(what, self._where(base), self._user, reply.status, reply.body)
         await self._check_plugin()
-        raise NotSentError(f"no node of {self._name} is reached: {'; '.join(refusals)}")
+        raise NotSentError("; ".join(refusals))
 
     async def _check_plugin(self) -> None:
         """Raise what a broker that has been there without its API for a while means."""
@@ -185,7 +187,3 @@ async def _has_amqp(base: str) -> bool:
         writer.close()
         return True
     return False
-
-
-def _reason(exc: Exception) -> str:
-    return str(exc) or type(exc).__name__
