@@ -38,13 +38,23 @@ def mode_text(lab: Lab) -> object:
     return status["effectiveModeText"]
 
 
-def metric(lab: Lab, name: str) -> float:
+def exposition(lab: Lab) -> str:
     listen = re.search(r"(?m)^ *listen: \"?([^\"\n]+)", (lab.root / "config.yaml").read_text())
     assert listen is not None
     with urllib.request.urlopen(f"http://{listen[1]}/metrics", timeout=5) as answer:
-        found = re.search(rf"(?m)^{name} (\S+)$", answer.read().decode())
+        return str(answer.read().decode())
+
+
+def metric(lab: Lab, name: str) -> float:
+    found = re.search(rf"(?m)^{name} (\S+)$", exposition(lab))
     assert found is not None
     return float(found[1])
+
+
+def test_metrics_say_of_no_counter_when_it_was_made(lab: Lab) -> None:
+    names = set(re.findall(r"(?m)^(psa_\w+)", exposition(lab)))
+    assert {"psa_reconcile_total", "psa_reconcile_duration_seconds_bucket"} <= names
+    assert [name for name in names if name.endswith("_created")] == []
 
 
 def test_sighup_takes_the_settings_mode_or_keeps_the_old_one_and_sigterm_ends_in_peace(lab: Lab) -> None:
