@@ -29,8 +29,8 @@ HEAD: Final = """<!-- Written by `make docs` from metrics/. Changes here are los
 # Metrics
 
 What `/metrics` exports: base units, `_total` on counters, one series a state with 0 or 1.
-A series goes with the object that it is about; there are no `_created` ones. Alerts and recording rules are in
-[metrics/rules](../../metrics/rules), dashboards in [metrics/dashboards](../../metrics/dashboards).
+A series goes with the object that it is about; there are no `_created` ones. Alerts and recording rules
+are in [metrics/rules](../../metrics/rules), dashboards in [metrics/dashboards](../../metrics/dashboards).
 """
 
 
