@@ -7,11 +7,11 @@ from typing import Any, cast
 from crds.meta import ConditionType
 from crds.postgres import PostgresClusterSpec
 from reconcilers.contract import Plan, Resource, Secret
+from reconcilers.postgres.actions import PostgresAction
 from reconcilers.postgres.model import (
     Deep,
     Downstream,
     LostMember,
-    PostgresAction,
     Receiver,
     SeenCluster,
     SeenMember,

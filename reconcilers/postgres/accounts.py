@@ -5,8 +5,9 @@ from typing import Final
 
 from crds.postgres import PgRole, PostgresClusterSpec
 from reconcilers.contract import Change, Resource, Secret, Step, StepClass
+from reconcilers.postgres.actions import PutRole, Target
 from reconcilers.postgres.configuration import PostgresStep
-from reconcilers.postgres.model import PutRole, SeenCluster, SeenMember, SeenRole, Target
+from reconcilers.postgres.model import SeenCluster, SeenMember, SeenRole
 from reconcilers.postgres.scram import is_password, salt_for, verifier
 
 #: Fields of a role with the words of CREATE ROLE for true and false.

@@ -3,8 +3,7 @@
 from typing import assert_never
 
 from reconcilers.contract import PermanentError
-from reconcilers.postgres.client import Hooks, PoolerClient, PostgresClient
-from reconcilers.postgres.model import (
+from reconcilers.postgres.actions import (
     Connect,
     DropDatabase,
     DropSlot,
@@ -20,6 +19,7 @@ from reconcilers.postgres.model import (
     SetPooler,
     SetSetting,
 )
+from reconcilers.postgres.client import Hooks, PoolerClient, PostgresClient
 
 
 async def apply_action(

@@ -6,7 +6,8 @@ from typing import Protocol
 from crds.postgres import PgDatabase
 from reconcilers.contract import PermanentError
 from reconcilers.hook_runs import HookResult, HookRun
-from reconcilers.postgres.model import Deep, PutRole, PutSchema, SeenMember, SeenPooler, Target
+from reconcilers.postgres.actions import PutRole, PutSchema, Target
+from reconcilers.postgres.model import Deep, SeenMember, SeenPooler
 
 
 class Hooks(Protocol):

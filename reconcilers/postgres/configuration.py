@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from crds.postgres import PostgresClusterSpec
 from reconcilers.contract import Change, Resource, Step, StepClass
-from reconcilers.postgres.model import PostgresAction, SeenCluster, SeenMember, SetSetting, Setting, Target
+from reconcilers.postgres.actions import PostgresAction, SetSetting, Target
+from reconcilers.postgres.model import SeenCluster, SeenMember, Setting
 from reconcilers.postgres.settings import amount, refusal, same, shown
 
 PostgresStep = Step[PostgresAction]

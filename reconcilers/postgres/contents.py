@@ -5,17 +5,16 @@ from collections.abc import Collection, Iterable, Iterator
 from crds.meta import Verb
 from crds.postgres import PgExpected, PostgresClusterSpec
 from reconcilers.contract import Change, Resource, Step, StepClass
-from reconcilers.postgres.configuration import PostgresStep
-from reconcilers.postgres.model import (
+from reconcilers.postgres.actions import (
     GiveDatabase,
     MakeDatabase,
     MakeExtension,
     PostgresAction,
     PutSchema,
-    SeenDatabase,
-    SeenMember,
     Target,
 )
+from reconcilers.postgres.configuration import PostgresStep
+from reconcilers.postgres.model import SeenDatabase, SeenMember
 
 
 def database_steps(

@@ -14,8 +14,9 @@ from crds.postgres import PgBackup, PostgresClusterSpec, PostgresClusterStatus
 from crds.quantity import duration_text
 from reconcilers.contract import Change, Resource, Step, StepClass
 from reconcilers.hook_runs import HookResult, HookRun, HookState
+from reconcilers.postgres.actions import RunHook, Target
 from reconcilers.postgres.configuration import PostgresStep, directions, setting_steps, waiting
-from reconcilers.postgres.model import LostMember, RunHook, SeenCluster, SeenMember, Target
+from reconcilers.postgres.model import LostMember, SeenCluster, SeenMember
 
 _MIDNIGHT: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -10,6 +10,7 @@ from crds.postgres import PostgresClusterSpec
 from reconcilers.contract import PermanentError, Resource, Secret, Secrets, TransientError
 from reconcilers.hook_runs import HookResult
 from reconcilers.postgres.accounts import named_roles
+from reconcilers.postgres.actions import Target
 from reconcilers.postgres.client import Hooks, PoolerClient, PostgresClient
 from reconcilers.postgres.errands import asked_runs
 from reconcilers.postgres.model import (
@@ -19,7 +20,6 @@ from reconcilers.postgres.model import (
     SeenCluster,
     SeenMember,
     SeenPooler,
-    Target,
 )
 from reconcilers.postgres.rebuilding import rebuild_runs
 from reconcilers.postgres.removals import NOTHING_ASKED

@@ -8,6 +8,15 @@ from crds.meta import ConditionType, Truth
 from crds.postgres import PostgresClusterSpec, PostgresClusterStatus
 from reconcilers.contract import Note, Plan, Resource, Verdict
 from reconcilers.postgres.accounts import role_problems, role_steps
+from reconcilers.postgres.actions import (
+    DropDatabase,
+    DropSlot,
+    MakeExtension,
+    MakeSlot,
+    PostgresAction,
+    PutRole,
+    RunHook,
+)
 from reconcilers.postgres.configuration import (
     PostgresStep,
     restart_order,
@@ -24,17 +33,7 @@ from reconcilers.postgres.errands import (
     restart_steps,
 )
 from reconcilers.postgres.health import PRIMARY_UNSEEN, Trouble, degraded, not_ready, too_old
-from reconcilers.postgres.model import (
-    DropDatabase,
-    DropSlot,
-    MakeExtension,
-    MakeSlot,
-    PostgresAction,
-    PutRole,
-    RunHook,
-    SeenCluster,
-    SeenMember,
-)
+from reconcilers.postgres.model import SeenCluster, SeenMember
 from reconcilers.postgres.pooler import pooler_down, pooler_problems, pooler_steps, pooler_trouble
 from reconcilers.postgres.rebuilding import rebuild_problems, rebuild_steps
 from reconcilers.postgres.removals import removal_problems, removal_steps

@@ -5,7 +5,8 @@ from typing import Final
 
 from crds.postgres import PgPooler, PostgresClusterSpec
 from reconcilers.contract import Change, Resource, Step, StepClass
-from reconcilers.postgres.model import LostPooler, PostgresAction, SeenCluster, SeenPooler, SetPooler, Target
+from reconcilers.postgres.actions import PostgresAction, SetPooler, Target
+from reconcilers.postgres.model import LostPooler, SeenCluster, SeenPooler
 
 #: Name of the pooler among the members of its endpoint.
 POOLER: Final = "pgbouncer"

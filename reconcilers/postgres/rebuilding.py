@@ -9,9 +9,10 @@ from crds.meta import Verb
 from crds.postgres import PostgresClusterSpec
 from reconcilers.contract import Change, Resource, Step, StepClass
 from reconcilers.hook_runs import HookState
+from reconcilers.postgres.actions import DropSlot, Target
 from reconcilers.postgres.configuration import PostgresStep
 from reconcilers.postgres.errands import hook_step, said_of
-from reconcilers.postgres.model import DropSlot, SeenCluster, SeenMember, Target
+from reconcilers.postgres.model import SeenCluster, SeenMember
 
 #: How long a standby must be apart before it is built anew: one that has just been connected comes back.
 APART_FOR: Final = timedelta(minutes=2)

@@ -10,11 +10,12 @@ from metrics.pgbouncer import PgbouncerMetrics
 from metrics.postgres import PostgresMetrics
 from reconcilers.contract import DONE, Outcome, PermanentError, Plan, Resource, Secrets, Step, View
 from reconcilers.gauges import Gauge, Gauges
+from reconcilers.postgres.actions import PostgresAction
 from reconcilers.postgres.apply import apply_action
 from reconcilers.postgres.client import Hooks, NoPoolers, PoolerClient, PostgresClient
 from reconcilers.postgres.errands import good_backups, has_restarted
 from reconcilers.postgres.figures import figures, pools, reading
-from reconcilers.postgres.model import PostgresAction, SeenCluster
+from reconcilers.postgres.model import SeenCluster
 from reconcilers.postgres.observe import Memory, observe_pooler, observe_postgres, observe_runs
 from reconcilers.postgres.plan import plan_postgres
 from reconcilers.postgres.rebuilding import apart

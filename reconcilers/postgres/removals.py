@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from crds.meta import Verb
 from crds.postgres import PgDatabase, PostgresClusterSpec
 from reconcilers.contract import Change, Resource, Step, StepClass
+from reconcilers.postgres.actions import DropDatabase, DropSlot, Target
 from reconcilers.postgres.configuration import PostgresStep
-from reconcilers.postgres.model import DropDatabase, DropSlot, SeenCluster, SeenDatabase, SeenMember, Target
+from reconcilers.postgres.model import SeenCluster, SeenDatabase, SeenMember
 
 NOTHING_ASKED = PgDatabase()
 """What is looked at of a database that must be absent: whether it is there, and who is in it."""

@@ -5,16 +5,9 @@ from typing import Final
 
 from crds.postgres import PgStandby, PostgresClusterSpec, PostgresClusterStatus
 from reconcilers.contract import Change, Resource, Step, StepClass
+from reconcilers.postgres.actions import Connect, MakeSlot, ResumeReplay, Target
 from reconcilers.postgres.configuration import PostgresStep
-from reconcilers.postgres.model import (
-    Connect,
-    MakeSlot,
-    ResumeReplay,
-    SeenCluster,
-    SeenMember,
-    SeenSlot,
-    Target,
-)
+from reconcilers.postgres.model import SeenCluster, SeenMember, SeenSlot
 
 MEBIBYTE: Final = 1 << 20
 #: Keywords of a connection string that are ours to set; all others of a standby's are kept.

@@ -10,15 +10,8 @@ from typing import Final
 
 from crds.postgres import PgDatabase
 from reconcilers.contract import NotSentError, PermanentError, TransientError
-from reconcilers.postgres.model import (
-    Deep,
-    MakeSlot,
-    PutRole,
-    PutSchema,
-    SeenDatabase,
-    SeenMember,
-    Target,
-)
+from reconcilers.postgres.actions import MakeSlot, PutRole, PutSchema, Target
+from reconcilers.postgres.model import Deep, SeenDatabase, SeenMember
 from reconcilers.transports import postgres_looks as looks
 from reconcilers.transports import postgres_statements as statements
 from reconcilers.transports.postgres_contents import look_inside

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from reconcilers.contract import PermanentError, Secret
-from reconcilers.postgres.model import MakeSlot, PutRole
+from reconcilers.postgres.actions import MakeSlot, PutRole
 
 #: PostgreSQL cuts longer ones without a word.
 LONGEST_NAME: Final = 63

@@ -10,7 +10,7 @@ from typing import Final
 
 from crds.postgres import PgDatabase
 from lab.postgres import LabPostgres
-from reconcilers.postgres.model import Target
+from reconcilers.postgres.actions import Target
 from tests.bench import machine
 from tests.bench.table import Figure
 from tests.real_haproxy import until

@@ -12,8 +12,9 @@ import pytest
 from crds.postgres import PgDatabase, PgSchema
 from lab.postgres import LabPostgres
 from reconcilers.contract import NotSentError, PermanentError, Secret
+from reconcilers.postgres.actions import PutRole, PutSchema, Target
 from reconcilers.postgres.client import PostgresClient
-from reconcilers.postgres.model import Deep, PutRole, PutSchema, SeenDatabase, SeenMember, Target
+from reconcilers.postgres.model import Deep, SeenDatabase, SeenMember
 from reconcilers.postgres.scram import verifier
 from reconcilers.transports.postgres import PostgresServers
 from reconcilers.transports.postgres_session import Door

@@ -5,18 +5,16 @@ from dataclasses import dataclass, field, replace
 
 from crds.postgres import PgDatabase
 from reconcilers.contract import NotSentError, PermanentError, Secret
+from reconcilers.postgres.actions import PutRole, PutSchema, Target
 from reconcilers.postgres.model import (
     Deep,
     Downstream,
-    PutRole,
-    PutSchema,
     Receiver,
     SeenDatabase,
     SeenMember,
     SeenRole,
     SeenSlot,
     Setting,
-    Target,
 )
 from reconcilers.postgres.scram import is_password
 from reconcilers.postgres.settings import amount, refusal, same

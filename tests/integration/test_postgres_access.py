@@ -15,7 +15,8 @@ import pytest
 from crds.meta import ConditionType
 from lab.postgres import LabPostgres, PostgresError
 from reconcilers.contract import NotSentError, PermanentError, Secret, TransientError
-from reconcilers.postgres.model import LostMember, PutRole, Target
+from reconcilers.postgres.actions import PutRole, Target
+from reconcilers.postgres.model import LostMember
 from reconcilers.transports.postgres import PostgresServers
 from reconcilers.transports.postgres_session import Door
 from reconcilers.transports.postgres_statements import literal

@@ -15,7 +15,7 @@ from crds.postgres import PostgresClusterStatus
 from lab.postgres import LabPostgres
 from lab.processes import identify, send
 from reconcilers.contract import AnyResource, Note, NotSentError, Plan, TransientError, Verdict
-from reconcilers.postgres.model import PostgresAction, PutRole, Target
+from reconcilers.postgres.actions import PostgresAction, PutRole, Target
 from tests.builders_haproxy import said, verdict
 from tests.real_haproxy import refusing_address
 from tests.real_postgres import KEY, PASSWORD, SLOT, Driven, Site, a_cluster, a_site, a_template, driving

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from lab.postgres import LabPostgres
-from reconcilers.postgres.model import Target
+from reconcilers.postgres.actions import Target
 from tests.real_postgres import PASSWORD, a_cluster, a_site, a_template, driving
 
 ABSENT = a_cluster(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from reconcilers.contract import Secret
-from reconcilers.postgres.model import PutRole
+from reconcilers.postgres.actions import PutRole
 from reconcilers.postgres.scram import is_password, verifier
 from tests.builders_haproxy import said
 from tests.builders_postgres import a_member, decide

@@ -7,7 +7,8 @@ import pytest
 
 from crds.meta import Verb
 from reconcilers.contract import Plan
-from reconcilers.postgres.model import PostgresAction, SeenDatabase
+from reconcilers.postgres.actions import PostgresAction
+from reconcilers.postgres.model import SeenDatabase
 from tests.builders_haproxy import said
 from tests.builders_postgres import a_member, decide, message, reason
 from tests.fakes.postgres import NEW_ROLE

@@ -12,8 +12,9 @@ from crds.meta import Verb
 from crds.postgres import PostgresClusterSpec, PostgresClusterStatus
 from reconcilers.contract import Plan, Resource
 from reconcilers.hook_runs import HookResult, HookState
+from reconcilers.postgres.actions import PostgresAction, RunHook
 from reconcilers.postgres.errands import asked_runs
-from reconcilers.postgres.model import LostMember, PostgresAction, RunHook, SeenCluster, SeenMember, Setting
+from reconcilers.postgres.model import LostMember, SeenCluster, SeenMember, Setting
 from reconcilers.postgres.plan import plan_postgres
 from tests.builders import START
 from tests.builders_haproxy import said

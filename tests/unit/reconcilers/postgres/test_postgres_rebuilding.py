@@ -11,15 +11,8 @@ from crds.meta import Verb
 from crds.postgres import PostgresClusterSpec
 from reconcilers.contract import Plan, Resource
 from reconcilers.hook_runs import HookResult, HookState
-from reconcilers.postgres.model import (
-    DropSlot,
-    LostMember,
-    PostgresAction,
-    RunHook,
-    SeenCluster,
-    SeenMember,
-    SeenSlot,
-)
+from reconcilers.postgres.actions import DropSlot, PostgresAction, RunHook
+from reconcilers.postgres.model import LostMember, SeenCluster, SeenMember, SeenSlot
 from reconcilers.postgres.plan import plan_postgres
 from reconcilers.postgres.rebuilding import APART_FOR, apart, rebuild_runs
 from tests.builders_haproxy import said

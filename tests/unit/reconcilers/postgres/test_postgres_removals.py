@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from crds.meta import Verb
-from reconcilers.postgres.model import Downstream, DropDatabase, DropSlot, SeenDatabase, SeenSlot
+from reconcilers.postgres.actions import DropDatabase, DropSlot
+from reconcilers.postgres.model import Downstream, SeenDatabase, SeenSlot
 from tests.builders_haproxy import said
 from tests.builders_postgres import SLOT, a_member, a_standby, decide
 from tests.real_postgres import a_cluster

@@ -3,7 +3,8 @@
 import pytest
 
 from crds.meta import ConditionType
-from reconcilers.postgres.model import Connect, MakeSlot, SeenDatabase, SeenMember
+from reconcilers.postgres.actions import Connect, MakeSlot
+from reconcilers.postgres.model import SeenDatabase, SeenMember
 from reconcilers.postgres.replication import behind_bytes, behind_s
 from tests.builders_haproxy import said
 from tests.builders_postgres import LINK, REPLICATION, SLOT, a_member, a_standby, decide, reason, settings

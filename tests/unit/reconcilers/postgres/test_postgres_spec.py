@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from crds.postgres import REFUSED, PostgresClusterSpec
+from crds.postgres import PostgresClusterSpec
+from crds.postgres_values import REFUSED
 
 
 def parse(**fields: object) -> PostgresClusterSpec:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcilers.contract import NotSentError, PermanentError, Secret, TransientError
-from reconcilers.postgres.model import MakeSlot, PutRole, Target
+from reconcilers.postgres.actions import MakeSlot, PutRole, Target
 from reconcilers.transports import postgres_statements as statements
 from reconcilers.transports.postgres_errors import of_connecting, of_network, of_talking
 
