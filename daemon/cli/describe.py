@@ -21,6 +21,7 @@ from daemon.cli.session import Session, reaches_daemon, session
 from daemon.cli.spans import age, moment
 from daemon.cli.states import condition_tone, state_of
 from daemon.cli.timeline import event_line
+from daemon.cli.values import shown
 
 _EVENTS: Final = 10
 _NO_STATUS: Final = frozenset({"conditions", "observedGeneration"})
@@ -106,7 +107,7 @@ def _text(value: Any) -> str:
         return ", ".join(f"{name} {_text(inner)}" for name, inner in value.items())
     if isinstance(value, list):
         return "; ".join(_text(inner) for inner in value)
-    return "" if value is None else str(value)
+    return shown(value)
 
 
 def _children(found: Thing, objects: Sequence[Thing], screen: Screen) -> list[str]:

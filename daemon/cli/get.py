@@ -26,7 +26,8 @@ _FIGURES: Final = re.compile(r"\d+([.,]\d+)*")
 def get(words: tuple[str, ...], form: str | None, *, watch: bool) -> None:
     """List objects and how they are.
 
-    Kinds have short names: ct (Container), svc (Service), lb (LoadBalancer), split (TrafficSplit).
+    Kinds have short names: ct (Container), es (Elasticsearch), lb (LoadBalancer), pg (PostgresCluster),
+    rmq (RabbitMQ), redis (RedisInstance), rel (Release), svc (Service), split (TrafficSplit).
     """
     here = session()
     if watch:

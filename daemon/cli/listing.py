@@ -10,6 +10,7 @@ from daemon.cli.screen import Screen, Tone
 from daemon.cli.spans import age
 from daemon.cli.states import state_of
 from daemon.cli.table import Cell, table
+from daemon.cli.values import shown
 
 _Columns = Mapping[str, Callable[[Thing], str]]
 _RUNS_SHARED: Final = frozenset(phase.value for phase in SHARED)
@@ -47,10 +48,10 @@ def text_at(found: Thing, *path: str) -> str:
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
     if isinstance(value, list):
-        return "; ".join(map(str, value))
+        return "; ".join(map(shown, value))
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {inner}" for name, inner in value.items())
-    return "" if value is None else str(value)
+        return ", ".join(f"{name} {shown(inner)}" for name, inner in value.items())
+    return shown(value)
 
 
 def _live(found: Thing) -> str:

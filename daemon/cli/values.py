@@ -19,6 +19,13 @@ def lines(value: Any) -> str:
     return str(value).translate(_CONTROLS_OF_A_TEXT)
 
 
+def shown(value: Any) -> str:
+    """Return a value as files have it: ``true`` and not ``True``, nothing for None."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
+
+
 def optional(value: Any) -> str | None:
     """Return a value as one line of text, None for None."""
     return None if value is None else line(value)

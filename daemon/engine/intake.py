@@ -26,7 +26,7 @@ def take_in(state: State, snapshot: Snapshot, now: datetime, uid: Callable[[], s
         else:
             operations += _refused(state, declared.key, conflict, now)
     for key, problem in snapshot.refused.items():
-        operations += _refused(state, key, problem.rendered, now)
+        operations += _refused(state, key, problem.sentence, now)
     return (*operations, *_missing(state, snapshot, now))
 
 
@@ -47,7 +47,7 @@ def _from_files(state: State) -> Iterable[AnyResource]:
 
 def _problem_of(snapshot: Snapshot, file: str) -> str:
     found: Problem | None = next((problem for problem in snapshot.problems if problem.file == file), None)
-    return found.rendered if found is not None else f"{file} cannot be read"
+    return found.sentence if found is not None else f"{file} cannot be read"
 
 
 def _held_targets(state: State, snapshot: Snapshot) -> dict[str, Key]:
@@ -105,7 +105,7 @@ def _refused(state: State, key: Key, message: str, now: datetime) -> Iterable[Op
     yield Report(key, now, (Verdict(ConditionType.SOURCE_VALID, Truth.FALSE, "Refused", message),))
     before = existing.condition(ConditionType.SOURCE_VALID)
     if before is None or (before.reason, before.message) != ("Refused", message):
-        yield Record(key, now, "SourceRefused", f"the last good spec stays in force\n{message}", warning=True)
+        yield Record(key, now, "SourceRefused", f"the last good spec stays in force: {message}", warning=True)
 
 
 def _orphaned(resource: AnyResource, now: datetime) -> Iterable[Operation]:

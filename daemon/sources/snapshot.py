@@ -32,6 +32,12 @@ class Problem:
     rendered: str
     key: Key | None = None
 
+    @property
+    def sentence(self) -> str:
+        """Place and message in one line: for conditions and events, which have no room for the text."""
+        place, error, _ = self.rendered.partition(": error: ")
+        return f"{place}{error}{self.message}"
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:

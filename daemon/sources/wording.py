@@ -117,6 +117,8 @@ def describe(error: ErrorDetails, model: type[BaseModel], root: str, raw: str) -
         message, notes = _value(error, raw)
         where = dotted(root, path[:-2])
         return Complaint(path[:-1], f"{where}: the name {message}", notes, about_name=True)
+    if kind == "value_error" and isinstance(error["input"], Mapping | list):
+        return _of_several(path, error["input"], str(error["ctx"]["error"]), root)
     message, notes = _value(error, raw)
     return Complaint(path, f"{dotted(root, path)}: {message}", notes)
 
@@ -149,6 +151,21 @@ def unknown(word: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
     close = nearest(word, allowed)
     every = (f"allowed: {', '.join(allowed)}",) if close is None or len(allowed) <= _SHORT_LIST else ()
     return (f'did you mean "{close}"?', *every) if close is not None else every
+
+
+def _of_several(path: Path, value: object, sentence: str, root: str) -> Complaint:
+    """Say what is wrong with fields together, at the field that *sentence* begins with, if it does."""
+    head, colon, rest = sentence.partition(": ")
+    below: list[str] = []
+    while colon and head:
+        names = value if isinstance(value, Mapping) else {}
+        step = max((name for name in names if f"{head}.".startswith(f"{name}.")), key=len, default=None)
+        if step is None:
+            return Complaint(path, f"{dotted(root, path)}: {sentence}")
+        below.append(step)
+        value, head = names[step], head[len(step) + 1 :]
+    path = (*path, *below)
+    return Complaint(path, f"{dotted(root, path)}: {rest or sentence}")
 
 
 def _missing(path: Path, model: type[BaseModel], root: str) -> Complaint:

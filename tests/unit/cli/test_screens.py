@@ -3,6 +3,7 @@
 from typing import Any
 
 from daemon.cli.main import psactl
+from daemon.cli.references import KIND_WORDS
 from tests.builders_cli import GOOD, a_condition, a_plan, a_status, a_step, an_event, an_object
 from tests.fakes.recorded_daemon import RecordedDaemon
 from tests.unit.cli.conftest import Psactl
@@ -284,6 +285,23 @@ def test_an_object_that_is_ready_but_whose_file_is_refused_says_so(
     daemon.objects = [an_object(conditions=[*GOOD, refused])]
 
     assert "✔ Ready  5m   its file is refused, last good kept: a.yaml:7: unknown field" in pipe("get").out
+
+
+def test_what_is_true_or_false_is_spelled_as_in_files(daemon: RecordedDaemon, terminal: Psactl) -> None:
+    status = {"hasKeys": False, "nodes": {"mq1": {"running": True, "version": None}}}
+    daemon.objects = [an_object("RedisInstance/psa-redis", status=status)]
+    daemon.plans = [a_plan("RedisInstance/psa-redis")]
+
+    out = terminal("describe", "redis/psa-redis").out
+
+    assert "  hasKeys  false\n" in out
+    assert "  nodes    mq1 running true, version\n" in out
+
+
+def test_the_help_names_the_short_name_of_each_kind(terminal: Psactl) -> None:
+    said = " ".join(terminal("get", "--help").out.split())
+
+    assert all(f"{short} ({kind})" in said for kind, (short, *_) in KIND_WORDS.items())
 
 
 def test_the_help_fits_and_its_lines_are_those_of_the_commands(terminal: Psactl) -> None:

@@ -96,6 +96,16 @@ def test_a_refused_object_keeps_its_last_good_spec_and_a_new_one_is_not_made() -
     assert source_valid(state, A) == ("False", "Refused")
 
 
+def test_what_is_wrong_is_one_line_in_conditions_and_events() -> None:
+    text = "a.yaml:3:5: error: no field\n  3 | memroy: 1Gi\n    | ^^^^^^\n    = did you mean memory?"
+    problem = Problem("a.yaml", 3, 5, "no field; did you mean memory?", text, A)
+    state, _ = taken(with_objects(a_declaration(A)), Snapshot(refused={A: problem}))
+    condition = state.objects[A].condition(ConditionType.SOURCE_VALID)
+    assert condition is not None
+    assert condition.message == "a.yaml:3:5: error: no field; did you mean memory?"
+    assert state.last_events[A].message == f"the last good spec stays in force: {condition.message}"
+
+
 def test_a_new_object_may_not_take_what_an_object_in_a_broken_file_holds() -> None:
     state = with_objects(a_declaration(A, ctid=100))
     snapshot = Snapshot(

@@ -15,6 +15,18 @@ def container(spec: str) -> str:
     return container_yaml("psa-crm", 101) + spec
 
 
+def redis(spec: str) -> str:
+    """Return a RedisInstance whose spec has these lines behind its endpoint."""
+    head = HEAD.replace("kind: Container", "kind: RedisInstance")
+    return f"{head}spec:\n  endpoint: psa-redis\n{spec}"
+
+
+def postgres(spec: str) -> str:
+    """Return a PostgresCluster whose spec has these lines behind its endpoint."""
+    head = HEAD.replace("kind: Container", "kind: PostgresCluster")
+    return f"{head}spec:\n  endpoint: psa-db\n{spec}"
+
+
 GOLDEN: dict[str, tuple[str | bytes, str]] = {
     "unknown field": (
         container("  memroy: 8Gi\n"),
@@ -261,6 +273,30 @@ web.yaml:10:28: error: spec.startup.up: 5 is not allowed
  10 |   startup: {order: 容器, up: 5}
     |                              ^
     = a duration with its unit is needed: ms, s, m, h or d, such as 30s or 10m
+""",
+    ),
+    "fields that contradict each other": (
+        redis("  replication: {role: primary, replicaOf: '10.0.0.1:6379'}\n"),
+        """
+web.yaml:6:3: error: spec.replication: a primary is nobody's replica: leave out role or replicaOf
+  6 |   replication: {role: primary, replicaOf: '10.0.0.1:6379'}
+    |   ^^^^^^^^^^^
+""",
+    ),
+    "a sentence that begins with its field": (
+        postgres("  replication:\n    standbys:\n      db-2: {slot: two, user: r, password: r}\n"),
+        """
+web.yaml:8:20: error: spec.replication.standbys.db-2.slot: two is not among the slots
+  8 |       db-2: {slot: two, user: r, password: r}
+    |                    ^^^
+""",
+    ),
+    "a sentence that begins with a group of fields": (
+        postgres("  roles:\n    a: {memberOf: [b]}\n    b: {memberOf: [a]}\n"),
+        """
+web.yaml:6:3: error: spec.roles: memberOf goes round in a circle from a, b
+  6 |   roles:
+    |   ^^^^^
 """,
     ),
     "long line": (
