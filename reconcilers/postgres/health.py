@@ -1,4 +1,8 @@
-"""What is verified of a cluster, as reasons and sentences: pure."""
+"""What is verified of a cluster, as reasons and sentences: pure.
+
+A sentence names the limit that is exceeded, and no figure that moves: those are metrics. It stays the same,
+and is stored once, for as long as what it says is so.
+"""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -7,7 +11,7 @@ from typing import Final
 from crds.postgres import PostgresClusterSpec
 from reconcilers.contract import Resource
 from reconcilers.postgres.model import LostMember, SeenCluster, SeenMember
-from reconcilers.postgres.replication import MEBIBYTE, behind_bytes, behind_s
+from reconcilers.postgres.replication import MEBIBYTE, behind_bytes
 
 Trouble = tuple[str, str]
 #: From this share of max_connections on there is soon no way in.
@@ -78,10 +82,8 @@ def _standby(
         return
     behind, limit = behind_bytes(member, primary), spec.replication.lag_limit * MEBIBYTE
     if behind is not None and behind > limit:
-        seconds = behind_s(member, primary)
-        since = f", {seconds:.0f} s" if seconds is not None else ""
-        asked = f"limit {spec.replication.lag_limit} MiB"
-        yield "ReplicationLag", f"{name} is {behind / MEBIBYTE:.0f} MiB{since} behind {primary.name}, {asked}"
+        asked = f"{spec.replication.lag_limit} MiB, the limit,"
+        yield "ReplicationLag", f"{name} is more than {asked} behind {primary.name}"
 
 
 def _link(spec: PostgresClusterSpec, member: SeenMember, primary: SeenMember) -> str:
@@ -106,7 +108,7 @@ def degraded(
         yield "SchemaIncomplete", text
     for member in seen.answering:
         if member.connection_limit and member.connections >= _CROWDED * member.connection_limit:
-            used = f"{member.connections} of {member.connection_limit}"
+            used = f"{_CROWDED * 100:.0f} % or more of {member.connection_limit}"
             yield "ConnectionsNearLimit", f"{member.name}: {used} connections are in use"
     if seen.primary is not None:
         yield from _primary(cluster.spec, seen.primary)
@@ -127,16 +129,12 @@ def _primary(spec: PostgresClusterSpec, primary: SeenMember) -> Iterator[Trouble
         if slot.wal_status == "lost":
             yield "SlotLost", f"slot {name} has lost WAL that its reader needs: the reader must be built anew"
         elif not slot.active and held > limit:
-            asked = f"limit {spec.replication.slot_limit} MiB"
-            yield (
-                "SlotHoldsDisk",
-                f"slot {name} is not in use and holds {held / MEBIBYTE:.0f} MiB of WAL, {asked}",
-            )
+            asked = f"{spec.replication.slot_limit} MiB of WAL, the limit"
+            yield "SlotHoldsDisk", f"slot {name} is not in use and holds more than {asked}"
     if not spec.archived or primary.archiver is None:
         return
     if primary.archiver.failing is not None:
-        failed = f"{primary.archiver.failed} failures"
-        yield "ArchiverFailing", f"{primary.name} cannot archive {primary.archiver.failing} ({failed})"
+        yield "ArchiverFailing", f"{primary.name} cannot archive {primary.archiver.failing}"
     mode = primary.deep.settings.get("archive_mode")
     if mode is not None and mode.value == "off":
         yield "NotArchived", f"archive_mode is off on {primary.name}: nothing is archived"

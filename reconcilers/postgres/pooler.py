@@ -66,10 +66,9 @@ def pooler_trouble(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) ->
         yield "PoolerPaused", f"somebody paused {', '.join(sorted(found.paused))} in pgBouncer"
     for pool in found.pools:
         if pool.waiting and pool.waited_s > wish.wait_limit_s:
-            used = f"{pool.servers} of {pool.size}" if pool.size is not None else f"{pool.servers}"
-            waits = f"{pool.waiting} clients wait for {pool.database} as {pool.user}"
-            since = f"the first for {pool.waited_s:.1f} s, limit {wish.wait_limit_s:g} s"
-            yield "ClientsWait", f"{waits}, {since}; {used} connections to the server are there"
+            size = f"; at most {pool.size} connections to the server are allowed" if pool.size else ""
+            waits = f"clients wait for {pool.database} as {pool.user}"
+            yield "ClientsWait", f"{waits} for more than {wish.wait_limit_s:g} s, the limit{size}"
 
 
 def _as_told(wanted: str, found: str) -> str:

@@ -49,12 +49,11 @@ def removal_problems(
     """Yield reason and message of what must be absent, and is in use."""
     for name in cluster.spec.absent.slots:
         if name in primary.slots and primary.slots[name].active:
-            readers = [each.application_name for each in primary.downstream if each.slot == name]
+            readers = sorted({each.application_name for each in primary.downstream if each.slot == name})
             yield "SlotInUse", f"slot {name} must be absent, and {', '.join(readers) or 'somebody'} reads it"
     for name, found in _unwanted(cluster, primary):
         if found.connections:
-            count = f"{found.connections} connection{'s' if found.connections > 1 else ''}"
-            yield "DatabaseInUse", f"database {name} must be absent, and has {count}"
+            yield "DatabaseInUse", f"database {name} must be absent, and somebody is connected to it"
         # PostgreSQL would drop a slot that nobody reads with its database, without a word.
         left = [each for each in _slots_of(primary, name) if each not in cluster.spec.absent.slots]
         if left:

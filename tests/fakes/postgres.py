@@ -69,6 +69,7 @@ class FakeMember:
     is_down: bool = False
     is_paused: bool = False
     behind_bytes: int = 0
+    connections: int = 3
     conninfo: Mapping[str, str] = field(default_factory=dict)
     slot_name: str = ""
     settings: dict[str, Setting] = field(default_factory=lambda: dict(SETTINGS))
@@ -128,7 +129,7 @@ class FakePostgres:
                 for each in standbys
             ),
             slots={} if server.is_standby else slots,
-            connections=3,
+            connections=server.connections,
             connection_limit=100,
             has_patroni=self.has_patroni,
         )

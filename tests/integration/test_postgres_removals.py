@@ -46,7 +46,7 @@ async def test_a_database_with_a_session_stays_until_that_ends(primary: LabPostg
         plan = await driven.quiet()
         assert plan.blocked is not None
         assert plan.blocked[0] == "DatabaseInUse"
-        assert "has 1 connection" in plan.blocked[1]
+        assert "somebody is connected to it" in plan.blocked[1]
         assert primary.run(DATABASES) == "1"
         await session.close()
         await driven.until_true(

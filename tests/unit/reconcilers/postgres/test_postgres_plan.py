@@ -196,11 +196,11 @@ def test_a_standby_of_which_no_name_is_asked_is_judged_by_its_own_receiver(
     assert verdict(plan, READY) is None
 
 
-def test_lag_over_the_limit_is_said_in_bytes_and_seconds() -> None:
+def test_lag_over_the_limit_is_said_with_the_limit() -> None:
     behind = a_standby(position=(1 << 30) - 150 * MIB, quiet_s=7.4)
     plan = decide(a_member(), behind, spec={"replication": REPLICATION})
     assert reason(plan, READY) == "ReplicationLag"
-    assert message(plan, READY) == "two is 150 MiB, 7 s behind one, limit 100 MiB"
+    assert message(plan, READY) == "two is more than 100 MiB, the limit, behind one"
 
 
 def test_lag_below_the_limit_is_none() -> None:
@@ -228,7 +228,7 @@ def test_a_slot_nobody_reads_that_holds_disk_is_said_and_never_dropped() -> None
     plan = decide(a_member(slots={"replica1": held}), a_standby())
     assert plan.steps == ()
     assert reason(plan) == "SlotHoldsDisk"
-    assert message(plan) == "slot replica1 is not in use and holds 2048 MiB of WAL, limit 1024 MiB"
+    assert message(plan) == "slot replica1 is not in use and holds more than 1024 MiB of WAL, the limit"
 
 
 def test_a_slot_in_use_may_hold_more() -> None:
@@ -244,13 +244,13 @@ def test_a_lost_slot_means_that_its_reader_must_be_built_anew() -> None:
 def test_connections_near_their_limit_are_said(used: int, said_so: str) -> None:
     plan = decide(a_member(connections=used))
     assert reason(plan) == said_so
-    assert said_so == "Whole" or message(plan) == f"one: {used} of 100 connections are in use"
+    assert said_so == "Whole" or message(plan) == "one: 90 % or more of 100 connections are in use"
 
 
-def test_an_archiver_that_fails_is_said_with_its_file_and_count() -> None:
+def test_an_archiver_that_fails_is_said_with_its_file() -> None:
     plan = decide(a_member(archiver=Archiver(10, 3, "000000010000000000000007")), spec={"archived": True})
     assert reason(plan) == "ArchiverFailing"
-    assert message(plan) == "one cannot archive 000000010000000000000007 (3 failures)"
+    assert message(plan) == "one cannot archive 000000010000000000000007"
 
 
 def test_an_archiver_is_no_matter_where_nobody_asked() -> None:
