@@ -35,6 +35,10 @@ class RabbitConfig:
     user: str
     """Administrator that a new broker has from its configuration, also after all was lost."""
     password: str
+    node: str = "psa@localhost"
+    """What the node is called; one port mapper knows a name once."""
+    cookie: str = ""
+    """What the nodes of one cluster know each other by; a broker alone makes its own."""
     has_management: bool = True
     """Whether the management plugin is enabled."""
     more: tuple[tuple[str, str], ...] = ()
@@ -76,7 +80,7 @@ class LabRabbit:
         host = self.config.amqp.rpartition(":")[0]
         return {
             "HOME": str(self.folder / "home"),
-            "RABBITMQ_NODENAME": "psa@localhost",
+            "RABBITMQ_NODENAME": self.config.node,
             "RABBITMQ_NODE_IP_ADDRESS": host,
             "RABBITMQ_NODE_PORT": self.config.amqp.rpartition(":")[2],
             "RABBITMQ_DIST_PORT": str(self.config.distribution_port),
@@ -102,7 +106,7 @@ class LabRabbit:
             give_away(_USER, each)
         if not cookie.exists():
             cookie.touch(mode=0o600)
-            cookie.write_text(secrets.token_hex(16))
+            cookie.write_text(self.config.cookie or secrets.token_hex(16))
             cookie.chmod(0o400)
         plugins = self.folder / "enabled_plugins"
         plugins.write_text("[rabbitmq_management].\n" if self.config.has_management else "[].\n")

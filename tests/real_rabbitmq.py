@@ -5,6 +5,7 @@ import contextlib
 import functools
 import itertools
 import os
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -126,7 +127,7 @@ def a_broker(folder: Path, **config: Any) -> LabRabbit:
         amqp=free_address(),
         management=free_address(),
         distribution_port=ports[0],
-        epmd_port=ports[1],
+        epmd_port=config.pop("epmd_port", ports[1]),
         user=ME,
         password=PASSWORD,
         **config,
@@ -145,6 +146,30 @@ def a_running_broker(**config: Any) -> Iterator[LabRabbit]:
         yield broker
     finally:
         broker.end()
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def a_running_pair() -> Iterator[tuple[LabRabbit, LabRabbit]]:
+    """Give two nodes that are one cluster, on one port mapper of their own."""
+    folder = Path(tempfile.mkdtemp(prefix="psa-rabbit-", dir="/tmp"))
+    folder.chmod(0o755)
+    names = ("psa-a@localhost", "psa-b@localhost")
+    rows = [(f"cluster_formation.classic_config.nodes.{n}", name) for n, name in enumerate(names, 1)]
+    shared: dict[str, Any] = {
+        "epmd_port": int(free_address().rpartition(":")[2]),
+        "cookie": secrets.token_hex(16),
+        "more": (("cluster_formation.peer_discovery_backend", "classic_config"), *rows),
+    }
+    first, second = (a_broker(folder / name, node=name, **shared) for name in names)
+    try:
+        first.start()  # alone, so that the second has somebody to join
+        second.start()
+        control(second, "await_startup")
+        yield first, second
+    finally:
+        second.end()
+        first.end()
         shutil.rmtree(folder)
 
 

@@ -22,6 +22,7 @@ from reconcilers.rabbitmq.model import (
 Json = object
 Row = Mapping[str, Json]
 _NO_LIMIT: Final = -1
+_AWAY: Final = "down"
 
 
 def read_row(what: str, answer: Json) -> Row:
@@ -147,7 +148,9 @@ def read_queues(rows: Iterable[Row], figures: Iterable[Row]) -> Mapping[Place, Q
 
 
 def read_queue(row: Row, figures: Row) -> Queue:
-    """Return a queue with what its statistics say."""
+    """Return a queue with what its statistics say; of one whose node is away they are of before."""
+    is_away = row.get("state") == _AWAY
+    counts, figures = ({}, {}) if is_away else (row, figures)
     stats = figures.get("message_stats")
     counted: Row = stats if isinstance(stats, Mapping) else {}
     return Queue(
@@ -155,8 +158,8 @@ def read_queue(row: Row, figures: Row) -> Queue:
         is_durable=row.get("durable") is True,
         is_auto_delete=row.get("auto_delete") is True,
         arguments=arguments(row),
-        messages=number(row, "messages"),
-        unacknowledged=number(row, "messages_unacknowledged"),
+        messages=number(counts, "messages"),
+        unacknowledged=number(counts, "messages_unacknowledged"),
         consumers=number(figures, "consumers"),
         # What was never counted is 0 once there are statistics of the queue at all.
         published=number(counted, "publish") or (0 if "consumers" in figures else None),

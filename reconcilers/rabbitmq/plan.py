@@ -59,18 +59,19 @@ def _kept_back(
 ) -> tuple[list[RabbitStep], str | None]:
     """Return the steps that may go on now, and what the others wait for.
 
-    In a partition the sides would go different ways; under an alarm nothing is taken away. A step that may
-    not be done comes last, because the gate lets nothing through behind it.
+    In a partition the sides would go different ways. Nothing is taken away under an alarm, nor while a node
+    is down: it may be the other side of a partition, which the broker knows only when that is over. A step
+    that may not be done comes last, because the gate lets nothing through behind it.
     """
-    if steps and partitions(seen.look.broker):
+    broker = seen.look.broker
+    if steps and partitions(broker):
         return [], f"{len(steps)} changes wait until the partition is healed"
     ordered = sorted(steps, key=lambda step: step.needs not in {None, *spec.allow})
     safe = [step for step in ordered if step.needs is None]
-    if len(safe) < len(ordered) and alarms(seen.look.broker):
-        return (
-            safe,
-            f"{len(ordered) - len(safe)} changes that take something away wait for the end of the alarm",
-        )
+    away = ", ".join(node.name for node in broker.nodes if not node.is_running)
+    cause = "for the end of the alarm" if alarms(broker) else f"until {away} runs" if away else ""
+    if len(safe) < len(ordered) and cause:
+        return safe, f"{len(ordered) - len(safe)} changes that take something away wait {cause}"
     return ordered, None
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from crds.meta import ConditionType, Key, Verb
 from crds.rabbitmq import RabbitMQSpec, RabbitMQStatus
 from reconcilers.contract import Note, Plan, Secret
+from reconcilers.rabbitmq.answers import read_queue
 from reconcilers.rabbitmq.client import RabbitBrokers
 from reconcilers.rabbitmq.model import Account, Topic
 from reconcilers.rabbitmq.observe import topics
@@ -119,6 +120,27 @@ async def test_a_node_that_is_down_degrades_and_too_few_are_not_ready() -> None:
     degraded = verdict(plan, ConditionType.DEGRADED)
     assert degraded is not None
     assert "psa@rabbit is down" in degraded.message
+
+
+async def test_while_a_node_is_down_it_may_be_a_partition_and_nothing_is_taken_away() -> None:
+    driven = await converged(fake := FakeRabbit())
+    fake.node = {"running": False}
+    asked = {"queues": {"new": {}}, "absent": {"queues": ["email"]}}
+    driven.desk.put(a_rabbit(vhosts={"psa": asked}, allow=["delete-queue"]))
+    plan = await driven.desk.one_pass(KEY)
+    assert said(plan) == ["make queue new in psa: durable"]
+    assert plan.waiting == "1 changes that take something away wait until psa@rabbit runs"
+    fake.node = {}
+    await driven.quiet()
+    assert ("psa", "email") not in fake.queues
+
+
+def test_a_queue_whose_node_is_away_has_no_figures_of_now() -> None:
+    row = {"type": "classic", "state": "down", "messages": 0, "consumers": 0}
+    found = read_queue(row, row)
+    assert (found.messages, found.consumers, found.delivered) == (None, None, None)
+    there = {**row, "state": "running"}
+    assert read_queue(there, there).messages == 0
 
 
 @pytest.mark.parametrize(("version", "blocked"), [("3.9.29", True), ("3.10.0", False), ("4.1.0", False)])
