@@ -18,6 +18,7 @@ from reconcilers.postgres.model import (
     SeenSlot,
     Setting,
 )
+from reconcilers.postgres.passwords import answer, questions
 from reconcilers.postgres.plan import plan_postgres
 from tests.builders import START
 from tests.builders_haproxy import verdict
@@ -102,6 +103,8 @@ def decide(
         fields.pop("missing", {}),
     )
     cluster = cast("Resource[PostgresClusterSpec]", a_cluster(**(spec or {})))
+    new = {each.role: answer(each) for each in questions(cluster, seen)}
+    seen = replace(seen, new_verifiers={name: each for name, each in new.items() if each is not None})
     return plan_postgres(replace(cluster, **fields), seen, START)
 
 

@@ -8,7 +8,6 @@ from reconcilers.contract import Change, Resource, Secret, Step, StepClass
 from reconcilers.postgres.actions import PutRole, Target
 from reconcilers.postgres.configuration import PostgresStep
 from reconcilers.postgres.model import SeenCluster, SeenMember, SeenRole
-from reconcilers.postgres.scram import is_password, salt_for, verifier
 
 #: Fields of a role with the words of CREATE ROLE for true and false.
 _WORDS: Final = {
@@ -33,7 +32,7 @@ def role_steps(
             continue  # a problem, see below: whoever could change it could be it
         if not there.issuperset(wish.member_of):
             continue  # a problem, too: nobody can be a member of what is not there
-        password = _new_password(cluster, seen, name, found)
+        password = seen.new_verifiers.get(name)
         if found is None and wish.password is not None and password is None:
             continue  # never a role without the password that it shall have
         step = _role_step(cluster, name, found, Target(cluster.spec.endpoint, primary.name), password)
@@ -119,23 +118,6 @@ def _limit(wish: PgRole, found: SeenRole | None) -> int | None:
 
 def _old(found: SeenRole | None, field: str) -> str:
     return "absent" if found is None else str(getattr(found, field)).lower()
-
-
-def _new_password(
-    cluster: Resource[PostgresClusterSpec], seen: SeenCluster, name: str, found: SeenRole | None
-) -> Secret | None:
-    """Return the verifier to store, None where the stored one is right or cannot be compared."""
-    wanted = cluster.spec.roles[name].password
-    secret = seen.secrets.get(wanted) if wanted is not None else None
-    if secret is None:
-        return None
-    stored = found.verifier if found is not None else None
-    if stored is not None and (not stored.value or is_password(secret.value, stored.value)):
-        return None
-    # A salt that follows from the secret: the same step again is the same statement. It cannot be guessed
-    # without the secret, and another role or cluster has another one.
-    seed = f"{cluster.uid}/{name}/{secret.value}".encode()
-    return Secret(verifier(secret.value, salt_for(seed)))
 
 
 def _sentence(name: str, found: SeenRole | None, changes: list[Change]) -> str:

@@ -214,6 +214,8 @@ class SeenCluster:
     members: tuple[SeenMember | LostMember, ...]
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
+    new_verifiers: Mapping[str, Secret] = field(default_factory=dict)
+    """What to store for each role whose password is not the secret's."""
     pooler: SeenPooler | LostPooler | None = None
     """None where the spec does not ask for it, or the endpoint has none."""
 

@@ -1,5 +1,6 @@
 """The kind PostgresCluster: observe, plan and apply put together."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from reconcilers.postgres.errands import good_backups, has_restarted
 from reconcilers.postgres.figures import figures, pools, reading
 from reconcilers.postgres.model import SeenCluster
 from reconcilers.postgres.observe import Memory, observe_pooler, observe_postgres, observe_runs
+from reconcilers.postgres.passwords import Passwords, Worker
 from reconcilers.postgres.plan import plan_postgres
 from reconcilers.postgres.rebuilding import apart
 
@@ -39,8 +41,13 @@ class PostgresReconciler:
         poolers: PoolerClient | None = None,
         pooler_metrics: PgbouncerMetrics | None = None,
         hooks: Hooks | None = None,
+        worker: Worker = asyncio.to_thread,
     ) -> None:
-        """Take *now*, the wall time that figures are told with; without *poolers* no endpoint has one."""
+        """Take *now*, the wall time that figures are told with; without *poolers* no endpoint has one.
+
+        *worker* compares passwords beside the event loop.
+        """
+        self._passwords = Passwords(worker)
         self._hooks = hooks
         self._poolers = poolers or NoPoolers()
         self._pooler_metrics = pooler_metrics
@@ -76,6 +83,7 @@ class PostgresReconciler:
 
     async def _look(self, resource: Resource[PostgresClusterSpec], now: datetime) -> SeenCluster:
         seen = await observe_postgres(self._client, self._secrets, resource, self._memory, now)
+        seen = replace(seen, new_verifiers=await self._passwords.new_verifiers(resource, seen))
         seen = replace(seen, pooler=await observe_pooler(self._poolers, resource.spec))
         return await observe_runs(self._hooks, resource, seen, now)
 
@@ -93,6 +101,7 @@ class PostgresReconciler:
 
     def gone(self, key: Key) -> None:
         self._apart.pop(key, None)
+        self._passwords.forget(key)
         self._gauges.forget(key)
         self._metrics.forget(key.name)
         if self._pooler_metrics is not None:

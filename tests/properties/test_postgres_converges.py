@@ -19,7 +19,7 @@ from reconcilers.postgres.scram import is_password, verifier
 from reconcilers.postgres.settings import refusal, same
 from tests.builders import START
 from tests.builders_haproxy import Desk
-from tests.fakes.postgres import NEW_ROLE, FakeMember, FakePostgres
+from tests.fakes.postgres import NEW_ROLE, FakeMember, FakePostgres, at_once
 from tests.real_postgres import KEY, NamedSecrets, a_cluster
 
 
@@ -159,7 +159,8 @@ def a_desk(world: FakePostgres, spec: Mapping[str, Any]) -> Desk:
 def restart(desk: Desk, world: FakePostgres) -> None:
     """Give the object to a new process: what the old one had in memory is gone."""
     metrics = PostgresMetrics(CollectorRegistry())
-    desk.reconcilers = {KEY.kind: PostgresReconciler(world, SECRETS, metrics, Gauges(), lambda: START)}
+    reconciler = PostgresReconciler(world, SECRETS, metrics, Gauges(), lambda: START, worker=at_once)
+    desk.reconcilers = {KEY.kind: reconciler}
 
 
 async def one_pass(desk: Desk, crash_after: int = 100) -> tuple[Plan[Any], list[str]]:

@@ -56,6 +56,7 @@ CLUSTERS = st.builds(
     ).map(tuple),
     secrets=st.dictionaries(st.sampled_from(["one", "two"]), st.builds(Secret)),
     missing=st.dictionaries(st.just("no-such-secret"), st.text()),
+    new_verifiers=st.dictionaries(st.sampled_from(["psa_app", "reader"]), st.builds(Secret)),
     runs=st.dictionaries(st.text(), st.builds(HookResult)),
 )
 STATUSES = st.none() | st.builds(

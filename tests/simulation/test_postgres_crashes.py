@@ -18,7 +18,7 @@ from reconcilers.hook_runs import HookResult, HookRun, HookState
 from reconcilers.postgres.reconciler import PostgresReconciler
 from reconcilers.postgres.scram import is_password
 from tests.builders import START
-from tests.fakes.postgres import NEW_ROLE, FakeMember, FakePostgres
+from tests.fakes.postgres import NEW_ROLE, FakeMember, FakePostgres, at_once
 from tests.real_postgres import KEY, NamedSecrets
 from tests.simulation.crashes import Killer, Machine, every_crash
 from tests.simulation.ports import VirtualClock
@@ -104,7 +104,9 @@ class PostgresMachine(Machine):
     def processed(self) -> Mapping[str, AnyReconciler]:
         """Return what a new process would have: nothing in memory."""
         metrics, clock = PostgresMetrics(CollectorRegistry()), VirtualClock()
-        reconciler = PostgresReconciler(self.world, SECRETS, metrics, Gauges(), clock.now, hooks=self.hooks)
+        reconciler = PostgresReconciler(
+            self.world, SECRETS, metrics, Gauges(), clock.now, hooks=self.hooks, worker=at_once
+        )
         return {KEY.kind: reconciler}
 
 

@@ -20,7 +20,7 @@ from reconcilers.gauges import Gauges
 from reconcilers.postgres.reconciler import PostgresReconciler
 from reconcilers.postgres.scram import verifier
 from tests.builders import START
-from tests.fakes.postgres import NEW_ROLE, FakeMember, FakePostgres
+from tests.fakes.postgres import NEW_ROLE, FakeMember, FakePostgres, at_once
 from tests.real_postgres import KEY, NamedSecrets
 from tests.simulation.crashes import Killer, Machine
 from tests.simulation.ports import VirtualClock
@@ -70,7 +70,10 @@ class LaggingMachine(Machine):
 
     def processed(self) -> Mapping[str, AnyReconciler]:
         metrics, clock = PostgresMetrics(CollectorRegistry()), VirtualClock()
-        return {KEY.kind: PostgresReconciler(self.world, NamedSecrets({}), metrics, Gauges(), clock.now)}
+        reconciler = PostgresReconciler(
+            self.world, NamedSecrets({}), metrics, Gauges(), clock.now, worker=at_once
+        )
+        return {KEY.kind: reconciler}
 
     async def beside(self) -> None:
         for second in itertools.count():
