@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from crds.meta import Claim, EndpointName, Model, ObjectName, Spec
+from crds.meta import Claim, EndpointName, Model, ObjectName, Selection, Spec
 
 #: HAProxy's own alphabet for proxy and server names; a newline or ``;`` would start another command.
 BackendName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
@@ -51,6 +51,10 @@ class LoadBalancerSpec(Spec):
     """Lowest version that is accepted."""
     backends: dict[BackendName, BackendWish] = Field(default_factory=dict)
     """Backends that must exist."""
+
+    def selects(self) -> tuple[Selection, ...]:
+        """Select the endpoint."""
+        return (Selection(self.endpoint, "haproxy"),)
 
     def claims(self, name: str) -> tuple[Claim, ...]:
         """Claim the endpoint, and each server whose weight or state is given here."""

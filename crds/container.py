@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from crds.meta import Claim, EndpointName, Model, Spec
+from crds.meta import Claim, EndpointName, Model, Selection, Spec
 from crds.quantity import DiskGiB, Duration, MemoryMiB
 
 HostName = Annotated[
@@ -165,6 +165,10 @@ class ContainerSpec(Spec, ContainerShape):
     """Stamp of the container that may be destroyed to make room for this one. Written by releases."""
     restart: Incarnation | None = None
     """Which restart was asked for last; another word restarts it once. Written by releases."""
+
+    def selects(self) -> tuple[Selection, ...]:
+        """Select the endpoint."""
+        return (Selection(self.endpoint, "proxmox"),)
 
     def claims(self, name: str) -> tuple[Claim, ...]:
         """Claim the container id, and the address if there is one."""

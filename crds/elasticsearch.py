@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints, WithJsonSchema, model_validator
 
 from crds.balancer import VersionFloor
-from crds.meta import Claim, EndpointName, Model, Spec
+from crds.meta import Claim, EndpointName, Model, Selection, Spec
 
 _DEEPEST: Final = 20
 _LONGEST: Final = 8192
@@ -220,6 +220,10 @@ class ElasticsearchSpec(Spec):
         if both:
             raise ValueError(f"{both[0]} is an index and an alias: Elasticsearch has one name for one thing")
         return self
+
+    def selects(self) -> tuple[Selection, ...]:
+        """Select the endpoint."""
+        return (Selection(self.endpoint, "elasticsearch"),)
 
     def claims(self, name: str) -> tuple[Claim, ...]:
         """Claim the cluster."""

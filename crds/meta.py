@@ -133,6 +133,18 @@ class Claim:
     path: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """An endpoint of the settings that an object selects, and the ``type`` that it must have there.
+
+    ``path`` leads to the field.
+    """
+
+    endpoint: str
+    type: str
+    path: tuple[str, ...] = ("spec", "endpoint")
+
+
 class Spec(Model):
     """The fields that every spec has."""
 
@@ -153,6 +165,10 @@ class Spec(Model):
 
     def claims(self, name: str) -> tuple[Claim, ...]:
         """Return the real things that the object *name* with this spec owns."""
+        return ()
+
+    def selects(self) -> tuple[Selection, ...]:
+        """Return the endpoints that this spec selects."""
         return ()
 
     def child_lines(self, child: Key, lines: Mapping[str, int]) -> Mapping[str, int]:

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from crds.balancer import VersionFloor
-from crds.meta import Claim, EndpointName, Model, ObjectName, SecretName, Spec
+from crds.meta import Claim, EndpointName, Model, ObjectName, SecretName, Selection, Spec
 from crds.postgres_values import (
     DatabaseName,
     GroupName,
@@ -240,6 +240,10 @@ class PostgresClusterSpec(Spec):
                 raise ValueError(f"roles: memberOf goes round in a circle from {', '.join(sorted(waiting))}")
             waiting -= free
         return self
+
+    def selects(self) -> tuple[Selection, ...]:
+        """Select the endpoint."""
+        return (Selection(self.endpoint, "postgres"),)
 
     def claims(self, name: str) -> tuple[Claim, ...]:
         """Claim the cluster."""

@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from crds.balancer import VersionFloor
-from crds.meta import Claim, EndpointName, Model, SecretName, Spec
+from crds.meta import Claim, EndpointName, Model, SecretName, Selection, Spec
 from crds.quantity import MemoryMiB
 
 _LONGEST: Final = 255
@@ -277,6 +277,10 @@ class RabbitMQSpec(Spec):
         if both:
             raise ValueError(f"{both[0]} is asked for, and absent, too: leave one out")
         return self
+
+    def selects(self) -> tuple[Selection, ...]:
+        """Select the endpoint."""
+        return (Selection(self.endpoint, "rabbitmq"),)
 
     def claims(self, name: str) -> tuple[Claim, ...]:
         """Claim each named thing: two objects may share a broker, and a virtual host, never a queue."""

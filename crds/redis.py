@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from crds.balancer import VersionFloor
-from crds.meta import Claim, EndpointName, Model, SecretName, Spec
+from crds.meta import Claim, EndpointName, Model, SecretName, Selection, Spec
 from crds.quantity import Duration
 
 #: Old names of settings; Redis keeps both as one.
@@ -204,6 +204,10 @@ class RedisInstanceSpec(Spec):
         if self.password is not None and "default" in self.users:
             raise ValueError("password is the default user's: leave it out, or users.default")
         return self
+
+    def selects(self) -> tuple[Selection, ...]:
+        """Select the endpoint."""
+        return (Selection(self.endpoint, "redis"),)
 
     def claims(self, name: str) -> tuple[Claim, ...]:
         """Claim the server."""

@@ -16,7 +16,18 @@ from crds.container import (
     NetworkInterface,
     NodeName,
 )
-from crds.meta import Claim, DeletionPolicy, EndpointName, Key, Mode, Model, ObjectName, Spec, Verb
+from crds.meta import (
+    Claim,
+    DeletionPolicy,
+    EndpointName,
+    Key,
+    Mode,
+    Model,
+    ObjectName,
+    Selection,
+    Spec,
+    Verb,
+)
 
 #: Annotations of our own on the children of a service.
 VERSION: Final = "psa.platform/version"
@@ -148,6 +159,13 @@ class ServiceSpec(Spec):
     """Services that a colour calls in its own colour."""
     background: Background = Background.ACTIVE
     """Which colours work on queues and schedules; a candidate is passive until it is promoted."""
+
+    def selects(self) -> tuple[Selection, ...]:
+        """Select the containers' Proxmox, and the backend's HAProxy if there is one."""
+        containers = Selection(self.container.endpoint, "proxmox", ("spec", "container", "endpoint"))
+        if self.backend is None:
+            return (containers,)
+        return (containers, Selection(self.backend.endpoint, "haproxy", ("spec", "backend", "endpoint")))
 
     def claims(self, name: str) -> tuple[Claim, ...]:
         """Claim both colours' container ids and addresses, and the backend's two servers."""

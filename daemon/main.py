@@ -97,7 +97,7 @@ def build_daemon(
     except ValueError as exc:
         raise SettingsError(f"source: {exc}") from None
     controller = Controller(store, reconcilers, clock, random, metrics, mode=settings.mode)
-    source = open_source(settings.source.directory, clock, ownership)
+    source = open_source(settings.source.directory, clock, ownership, systems)
     feed = Feed(source, store, clock, random, metrics)
     heartbeat = Heartbeat(clock, controller, metrics, notifier.alive)
     console = Console(store, controller, feed, clock, version=VERSION, systems=systems)

@@ -17,7 +17,8 @@ from daemon.sources.check import check_paths
 def validate(ctx: click.Context, paths: tuple[Path, ...]) -> None:
     """Check files and directories as the daemon would, without one.
 
-    They are checked together: two files must not declare one object or claim one real thing.
+    They are checked together: two files must not declare one object or claim one real thing. Whether the
+    daemon's settings have the endpoints and secrets that they name is not known here; psactl status tells.
     """
     here = session()
     found = check_paths(paths)

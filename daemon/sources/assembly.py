@@ -1,7 +1,7 @@
 """What all files of the directory say together, as one snapshot. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -11,14 +11,21 @@ from daemon.sources.conflicts import find_conflicts
 from daemon.sources.listing import RefusedFile
 from daemon.sources.objects import FileContent
 from daemon.sources.snapshot import Problem, Snapshot
+from daemon.sources.systems import find_strangers
 
 
-def assemble(contents: Sequence[FileContent], digest: str) -> Snapshot:
-    """Return the snapshot of *contents*: what is valid and claimed once is declared, the rest refused."""
+def assemble(
+    contents: Sequence[FileContent], digest: str, systems: Mapping[str, str] | None = None
+) -> Snapshot:
+    """Return the snapshot of *contents*: what is valid and claimed once is declared, the rest refused.
+
+    *systems* are the settings' endpoints, name to type; without them, any endpoint that is selected will do.
+    """
     candidates = [candidate for content in contents for candidate in content.candidates]
     conflicts = list(find_conflicts(candidates))
+    strangers = find_strangers(candidates, systems) if systems is not None else ()
     problems = sorted(
-        [problem for content in contents for problem in content.problems] + conflicts,
+        [*(problem for content in contents for problem in content.problems), *conflicts, *strangers],
         key=lambda problem: (problem.file, problem.line, problem.column),
     )
     refused = _refused(contents, problems)

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from pydantic import ValidationError
 
 from crds.kinds import FILE_KINDS, INTERNAL_KINDS
-from crds.meta import API_VERSION, Key, Metadata, Model, Origin
+from crds.meta import API_VERSION, Key, Metadata, Model, Origin, Selection
 from daemon.sources.carets import Source, Spot
 from daemon.sources.snapshot import Declared, Problem
 from daemon.sources.syntax import Fault
@@ -26,13 +26,15 @@ _MOST_PROBLEMS: Final = 50
 class Candidate:
     """A document whose kind and name are known; ``declared`` is None if anything else in it is wrong.
 
-    ``claims`` are the real things that it says are its own, each with the place where it says so.
+    ``claims`` are the real things that it says are its own, ``selections`` the endpoints of the settings that
+    it selects, each with the place where it says so.
     """
 
     key: Key
     spot: Spot
     declared: Declared | None
     claims: tuple[tuple[str, Spot], ...] = ()
+    selections: tuple[tuple[Selection, Spot], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ def read_objects(file: str, data: bytes, parsed: Parsed) -> FileContent:
     problems.sort(key=lambda problem: (problem.line, problem.column))
     broken = bool(faults) or len(candidates) < len(documents)
     if faults:
-        candidates = [replace(candidate, declared=None, claims=()) for candidate in candidates]
+        candidates = [replace(candidate, declared=None, claims=(), selections=()) for candidate in candidates]
     return FileContent(file, tuple(candidates), _capped(problems), broken)
 
 
@@ -109,12 +111,18 @@ class _Document:
             origin=Origin(self._source.file, self._node.place.line),
             lines=dict(lines_below(self._node, "")),
         )
-        return Candidate(self._key, spot, declared, self._claims(declared))
+        return Candidate(self._key, spot, declared, self._claims(declared), self._selections(declared))
 
     def _claims(self, declared: Declared) -> tuple[tuple[str, Spot], ...]:
         return tuple(
             (claim.target, self._source.spot(self._at(claim.path[0], claim.path[1:])))
             for claim in declared.spec.claims(declared.key.name)
+        )
+
+    def _selections(self, declared: Declared) -> tuple[tuple[Selection, Spot], ...]:
+        return tuple(
+            (selection, self._source.spot(self._at(selection.path[0], selection.path[1:])))
+            for selection in declared.spec.selects()
         )
 
     def _check_top(self, fields: Mapping[str, Field]) -> None:

@@ -13,8 +13,9 @@ from daemon.sources.snapshot import Snapshot
 class Reading:
     """What the files said when they were last read."""
 
-    def __init__(self, parser: Parser) -> None:
+    def __init__(self, parser: Parser, systems: Mapping[str, str] | None = None) -> None:
         self._parser = parser
+        self._systems = systems
         self._contents: dict[str, tuple[str, FileContent]] = {}
 
     def known(self) -> Mapping[str, str]:
@@ -29,7 +30,8 @@ class Reading:
         self._contents = contents
         refused = [refused_content(file) for file in scan.refused]
         together = [*(content for _, content in contents.values()), *refused]
-        return assemble(sorted(together, key=lambda content: content.file), digest_of(scan))
+        by_name = sorted(together, key=lambda content: content.file)
+        return assemble(by_name, digest_of(scan), self._systems)
 
     async def _read(self, found: FoundFile) -> tuple[str, FileContent]:
         digest, content = self._contents.get(found.path, ("", None))

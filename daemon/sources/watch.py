@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -36,15 +37,25 @@ class DirectorySource:
     """Delivers a snapshot at first, and then whenever the directory says something else.
 
     ``name`` is the directory's path, for sentences. ``next_snapshot`` has one caller at a time.
+    ``systems`` are the settings' endpoints, name to type; without them, files may select any.
     """
 
-    def __init__(self, name: str, files: Files, hints: Hints, parser: Parser, clock: Clock) -> None:
+    def __init__(
+        self,
+        name: str,
+        files: Files,
+        hints: Hints,
+        parser: Parser,
+        clock: Clock,
+        *,
+        systems: Mapping[str, str] | None = None,
+    ) -> None:
         self._name = name
         self._files = files
         self._hints = hints
         self._parser = parser
         self._clock = clock
-        self._reading = Reading(parser)
+        self._reading = Reading(parser, systems)
         self._begun = False
         self._wake = asyncio.Event()
         self._requested = True
@@ -179,10 +190,12 @@ class DirectorySource:
         return snapshot
 
 
-def open_source(root: Path, clock: Clock, ownership: Ownership) -> DirectorySource:
-    """Return the source of a real directory, with a parser child of its own."""
+def open_source(
+    root: Path, clock: Clock, ownership: Ownership, systems: Mapping[str, str]
+) -> DirectorySource:
+    """Return the source of a real directory, with a parser child of its own; files select among *systems*."""
     files = Directory(root, clock, ownership)
-    return DirectorySource(str(root), files, DirectoryHints(root), ChildParser(), clock)
+    return DirectorySource(str(root), files, DirectoryHints(root), ChildParser(), clock, systems=systems)
 
 
 def _answer(futures: list["asyncio.Future[None]"]) -> None:

@@ -14,6 +14,7 @@ from lab.layout import Lab
 from lab.processes import is_alive, marked, send
 from lab.sight import wait_until
 from lab.start import Options, bring_up
+from tests.builders_source import container_yaml
 
 
 @pytest.fixture
@@ -49,6 +50,19 @@ def metric(lab: Lab, name: str) -> float:
     found = re.search(rf"(?m)^{name} (\S+)$", exposition(lab))
     assert found is not None
     return float(found[1])
+
+
+def test_a_file_that_selects_an_endpoint_of_another_type_is_refused(lab: Lab) -> None:
+    (lab.desired / "wrong.yaml").write_text(container_yaml().replace("endpoint: pve", "endpoint: edge"))
+
+    def problems() -> list[str]:
+        status = call_now(lab.socket("api"), "GET", "/api/v1/status")
+        assert isinstance(status, dict)
+        return [each["message"] for each in status["source"]["problems"]]
+
+    said = 'spec.endpoint: the endpoint "edge" is of type haproxy, proxmox is needed; allowed: pve'
+    assert wait_until(lambda: problems() == [said], 5) is not None, problems()
+    assert call_now(lab.socket("api"), "GET", "/api/v1/objects") == []
 
 
 def test_metrics_say_of_no_counter_when_it_was_made(lab: Lab) -> None:
