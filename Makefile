@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test test-slow test-all check format lint types arch docs bench sim sim-rule build install uninstall clean
+.PHONY: help setup demo lab test test-slow test-all check format lint types arch docs bench sim chaos sim-rule build install uninstall clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,10 @@ bench: ## Measure the figures of the design beside this machine's floor: a quart
 
 sim: setup ## The simulation and the properties again and again, in new random worlds: ROUNDS=20
 	@for round in $$(seq $(or $(ROUNDS),20)); do $(PYTEST) -q tests/simulation tests/properties || exit 1; done
+
+chaos: ## Random trouble at the data services and everything else, on real parts: ROUNDS=20 SEED=1
+	@tools/setup $(DATA)
+	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),20) --seed $(or $(SEED),1)
 
 sim-rule: setup ## Made-up releases against the decision rule, some minutes; ARGS=--full takes a quarter of an hour
 	@$(BIN)/python -m tests.sim_rule $(ARGS)

@@ -84,9 +84,8 @@ def finish_servers(parts: Parts, servers: Sequence[Server], *, keep_open: tuple[
 
 def start_server(parts: Parts, server: Server, *, keep_open: tuple[int, ...] = ()) -> None:
     """Prepare and start one, without waiting for it; what a killed one has left behind is ended first."""
-    if server.name in parts.remembered():
-        parts.end(server.name)
-        parts.end_below(server.program.folder)
+    parts.end(server.name)
+    parts.end_below(server.program.folder)
     server.program.prepare()
     parts.start(
         server.name,

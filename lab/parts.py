@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from lab.processes import MARK, Process, end, identify, is_alive, marked
+from lab.processes import MARK, Process, end, identify, is_alive, marked, retitled
 
 #: Ended first, so that it does not report the end of all the others.
 _FIRST: Final = "daemon"
@@ -24,7 +24,10 @@ class PartError(Exception):
 
 
 class Parts:
-    """Processes of the lab whose pid files lie in *run*, logs in *log*; *mark* is carried by all of them."""
+    """Processes of the lab whose pid files lie in *run*, logs in *log* in its folder.
+
+    *mark* is carried by all of them.
+    """
 
     def __init__(self, run: Path, log: Path, mark: str) -> None:
         self._run = run
@@ -110,17 +113,17 @@ class Parts:
     def end_below(self, folder: Path) -> None:
         """End what carries the mark and works in *folder*: children of a server that was killed."""
         left = {process for process in marked(self._mark) if _works_below(process, folder)}
-        if end(left, grace_s=1.0):
+        if end(left | retitled(folder), grace_s=1.0):
             raise PartError(f"not even SIGKILL ends what works in {folder}")
 
     def end_all(self, *, grace_s: float = 5.0) -> frozenset[Process]:
         """End every part and whatever carries the mark; return what was found and ended."""
         remembered = self.running()
-        found = set(remembered.values()) | marked(self._mark)
+        found = set(remembered.values()) | self._unremembered()
         if _FIRST in remembered:
             end([remembered[_FIRST]], grace_s=grace_s)
         # Again until nothing is left: a part may have been starting a child while we looked.
-        while left := frozenset(p for p in remembered.values() if is_alive(p)) | marked(self._mark):
+        while left := frozenset(p for p in remembered.values() if is_alive(p)) | self._unremembered():
             found |= left
             if stuck := end(left, grace_s=grace_s):
                 raise PartError(f"not even SIGKILL ends {', '.join(str(p.pid) for p in sorted(stuck))}")
@@ -128,6 +131,9 @@ class Parts:
         for path in self._run.glob("*.pid"):
             path.unlink()
         return frozenset(found)
+
+    def _unremembered(self) -> frozenset[Process]:
+        return marked(self._mark) | retitled(self._log.parent)
 
     def tail(self, name: str, lines: int = 15) -> str:
         """Return the last lines of a part's log."""

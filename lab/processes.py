@@ -13,6 +13,7 @@ from reconcilers.transports.processes import marked as pids_marked
 
 #: Environment variable that every part carries, and its children inherit; its value is the lab's secret mark.
 MARK = "PSA_LAB_PART"
+_RETITLED = "postgres"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,6 +44,24 @@ def marked(mark: str) -> frozenset[Process]:
     """Return all processes that carry *mark*: the parts and whatever they started. Never this one."""
     pids = pids_marked(MARK, [mark]) - {os.getpid()}
     return frozenset(process for pid in pids if (process := identify(pid)) is not None)
+
+
+def retitled(folder: Path) -> frozenset[Process]:
+    """Return PostgreSQL's processes that work in *folder*: they write their title over their environment.
+
+    So they carry no mark, and one that is stopped outlives its server.
+    """
+    found = (identify(int(each.name)) for each in Path("/proc").iterdir() if each.name.isdecimal())
+    return frozenset(process for process in found if process is not None and _is_retitled(process, folder))
+
+
+def _is_retitled(process: Process, folder: Path) -> bool:
+    place = Path(f"/proc/{process.pid}")
+    try:
+        is_server = (place / "exe").readlink().name == _RETITLED
+        return is_server and (place / "cwd").readlink().is_relative_to(folder)
+    except OSError:  # it is gone, or none of ours
+        return False
 
 
 def send(process: Process, number: signal.Signals) -> bool:

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from lab.commands import cli
 from lab.data_systems import elasticsearch_of, rabbit_of, servers_of
 from lab.layout import Lab
-from lab.processes import is_alive, marked, send
+from lab.processes import Process, is_alive, marked, retitled, send
 from lab.rabbitmq_faults import control
 from lab.redis_faults import ask
 from tests.lab.lab_containers import until
@@ -49,10 +49,12 @@ def end_without_pid_files(lab: Lab) -> None:
     """End it as `down` does, although one part is frozen and nobody wrote down who runs."""
     running = lab.parts.running()
     send(running["redis"], signal.SIGSTOP)
+    fault(lab, "postgres", "receiver-frozen")
+    send(running["postgres-replica"], signal.SIGKILL)
     for path in lab.record.run.glob("*.pid"):
         path.unlink()
     lab.parts.end_all(grace_s=1)
-    assert marked(lab.record.mark) == frozenset()
+    assert marked(lab.record.mark) | retitled(lab.root) == frozenset()
     assert [name for name, process in running.items() if is_alive(process)] == []
 
 
@@ -205,6 +207,26 @@ def test_a_server_that_was_killed_is_started_again_with_what_it_had(lab: Lab, pa
     until(lambda: part not in lab.parts.running())
     fault(lab, "start", part)
     assert lab.parts.running()[part] != former
+
+
+def test_a_frozen_receiver_that_outlives_its_server_is_ended_before_a_new_one_starts(lab: Lab) -> None:
+    until(lambda: bool(receivers(lab)))
+    (receiver,) = receivers(lab)
+    fault(lab, "postgres", "receiver-frozen")
+    fault(lab, "kill", "postgres-replica")
+    until(lambda: "postgres-replica" not in lab.parts.running())
+    assert is_alive(receiver)
+    fault(lab, "start", "postgres-replica")
+    assert not is_alive(receiver)
+
+
+def receivers(lab: Lab) -> list[Process]:
+    """Return PostgreSQL's processes of this lab whose title says that they receive WAL."""
+
+    def is_receiver(process: Process) -> bool:
+        return b"walreceiver" in Path(f"/proc/{process.pid}/cmdline").read_bytes()
+
+    return [each for each in retitled(lab.root) if is_receiver(each)]
 
 
 def test_clear_ends_what_is_wrong_with_all_of_them(lab: Lab) -> None:
