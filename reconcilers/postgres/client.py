@@ -71,6 +71,10 @@ class PostgresClient(Protocol):
         """Look at what moves: role, positions, streams, slots, archiver, connections. ``deep`` is empty."""
         ...
 
+    async def history(self, target: Target, timeline: int) -> str | None:
+        """Return the history file of a member's timeline; None where nobody lets us read it."""
+        ...
+
     async def look_deep(
         self,
         target: Target,

@@ -153,6 +153,8 @@ class SeenMember:
     connections: int = 0
     connection_limit: int = 0
     counts: Counts = Counts()
+    history: tuple[tuple[int, int], ...] | None = None
+    """Timelines that are over and where each ended, oldest first. None is unknown, or was not asked for."""
     has_patroni: bool = False
     """Whether Patroni runs it: then that decides, and it is only verified from here."""
     deep: Deep = Deep()

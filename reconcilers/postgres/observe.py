@@ -23,6 +23,7 @@ from reconcilers.postgres.model import (
 )
 from reconcilers.postgres.rebuilding import rebuild_runs
 from reconcilers.postgres.removals import NOTHING_ASKED
+from reconcilers.postgres.timelines import History, read_history
 
 #: How old a deep look may be.
 DEEP_FOR: Final = timedelta(seconds=60)
@@ -74,7 +75,7 @@ async def observe_postgres(
     names = client.members(cluster.spec.endpoint)
     async with asyncio.TaskGroup() as group:
         looks = [group.create_task(_look(client, Target(cluster.spec.endpoint, name))) for name in names]
-    cheap = [each.result() for each in looks]
+    cheap = await _with_histories(client, cluster.spec.endpoint, [each.result() for each in looks])
     if not all(_streams(each) for each in cheap):
         for name in names:
             memory.pop(Target(cluster.spec.endpoint, name), None)
@@ -118,6 +119,36 @@ async def _look(client: PostgresClient, target: Target) -> SeenMember | LostMemb
         return await client.look(target)
     except (TransientError, PermanentError) as exc:
         return LostMember(target.member, str(exc))
+
+
+async def _with_histories(
+    client: PostgresClient, endpoint: str, seen: list[SeenMember | LostMember]
+) -> list[SeenMember | LostMember]:
+    """Ask members for their past, where more than one takes writes."""
+    writable = [each for each in seen if isinstance(each, SeenMember) and not each.is_standby]
+    if len(writable) <= 1:
+        return seen
+    async with asyncio.TaskGroup() as group:
+        asked = {
+            each.name: group.create_task(_history(client, Target(endpoint, each.name), each.timeline))
+            for each in writable
+        }
+    return [
+        replace(each, history=asked[each.name].result())
+        if isinstance(each, SeenMember) and each.name in asked
+        else each
+        for each in seen
+    ]
+
+
+async def _history(client: PostgresClient, target: Target, timeline: int) -> History | None:
+    if timeline == 1:
+        return ()  # the first one: nothing was before it
+    try:
+        text = await client.history(target, timeline)
+    except (TransientError, PermanentError):
+        return None
+    return None if text is None else read_history(text)
 
 
 def _streams(seen: SeenMember | LostMember) -> bool:

@@ -8,6 +8,7 @@ from reconcilers.contract import Change, Resource, Step, StepClass
 from reconcilers.postgres.actions import Connect, MakeSlot, ResumeReplay, Target
 from reconcilers.postgres.configuration import PostgresStep
 from reconcilers.postgres.model import SeenCluster, SeenMember, SeenSlot
+from reconcilers.postgres.timelines import parting
 
 MEBIBYTE: Final = 1 << 20
 #: Keywords of a connection string that are ours to set; all others of a standby's are kept.
@@ -26,7 +27,10 @@ def frozen(
         wanted = member.system_identifier
     if len(seen.writable) > 1:
         each = ", ".join(f"{one.name} (timeline {one.timeline})" for one in seen.writable)
-        return "SplitBrain", f"{each} all take writes: a person must choose; nothing is changed meanwhile"
+        first, *others = seen.writable
+        forks = "; ".join(parting(first, other) for other in others)
+        person = "a person must choose; nothing is changed meanwhile"
+        return "SplitBrain", f"{each} all take writes: {person}; {forks}"
     return None
 
 

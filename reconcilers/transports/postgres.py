@@ -72,6 +72,15 @@ class PostgresServers:
         seen = looks.read_member(member.name, member.address, row, downstream, slots)
         return replace(seen, has_patroni=seen.has_patroni or member.has_patroni)
 
+    async def history(self, target: Target, timeline: int) -> str | None:
+        """Read what a timeline came from, ourselves or by the function that a superuser has made for us."""
+        member = self._member(target)
+        rights = (await member.fetch(looks.MAY_READ_HISTORY, (), None))[0]
+        if not rights["may"] and not rights["has_function"]:
+            return None
+        sql = looks.HISTORY if rights["may"] else looks.OUR_HISTORY
+        return looks.text((await member.fetch(sql, (timeline,), None))[0], "said")
+
     async def look_deep(
         self,
         target: Target,

@@ -49,6 +49,17 @@ FROM (SELECT pg_is_in_recovery() AS is_standby) s
     sum(deadlocks)::int8 AS deadlocks, sum(conflicts)::int8 AS conflicts,
     coalesce(max(stats_reset)::text, '') AS since FROM pg_stat_database) d
 """
+#: Whether we may read files of the server, and whether a superuser has made a function for us that reads one.
+MAY_READ_HISTORY: Final = """
+SELECT has_function_privilege('pg_read_file(text)', 'EXECUTE') AS may,
+  EXISTS (SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE n.nspname = 'psa' AND p.proname = 'timeline_history' AND has_schema_privilege(n.oid, 'USAGE')
+      AND has_function_privilege(p.oid, 'EXECUTE')) AS has_function
+"""
+HISTORY: Final = (
+    "SELECT pg_read_file('pg_wal/' || lpad(upper(to_hex($1::int)), 8, '0') || '.history') AS said"
+)
+OUR_HISTORY: Final = "SELECT psa.timeline_history($1::int)::text AS said"
 RIGHTS: Final = """
 SELECT has_column_privilege('pg_authid', 'rolpassword', 'SELECT') AS sees_verifiers,
   has_table_privilege('pg_file_settings', 'SELECT')

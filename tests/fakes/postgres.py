@@ -82,6 +82,7 @@ class FakeMember:
     is_paused: bool = False
     behind_bytes: int = 0
     connections: int = 3
+    history: str | None = None
     conninfo: Mapping[str, str] = field(default_factory=dict)
     slot_name: str = ""
     settings: dict[str, Setting] = field(default_factory=lambda: dict(SETTINGS))
@@ -145,6 +146,9 @@ class FakePostgres:
             connection_limit=100,
             has_patroni=self.has_patroni,
         )
+
+    async def history(self, target: Target, timeline: int) -> str | None:
+        return self._reached(target).history
 
     async def look_deep(
         self,

@@ -125,6 +125,25 @@ async def test_the_documented_grants_are_enough_for_all_that_the_kind_does(site:
     assert [line for line in ours if "SCRAM-SHA-256$4096" in line] == []
 
 
+async def test_with_the_documented_grants_and_no_others_it_is_known_where_a_split_began(site: Site) -> None:
+    primary = site.primary()
+    primary.run(documented_sql())
+    standby = site.standby(primary)
+    standby.run("SELECT pg_promote(true, 10)")
+    primary.run("REVOKE EXECUTE ON FUNCTION psa.timeline_history(int) FROM psa_reconciler")
+    (_, place, *_) = (standby.data / "pg_wal/00000002.history").read_text().split()
+    async with lesser({"one": primary, "two": standby}) as driven:
+        plan = await driven.look()
+        assert plan.blocked is not None
+        assert plan.blocked[0] == "SplitBrain"
+        assert f"one and two have the same history up to {place} on timeline 1" in plan.blocked[1]
+
+        standby.run("REVOKE EXECUTE ON FUNCTION psa.timeline_history(int) FROM psa_reconciler")
+        plan = await driven.look()
+        assert plan.blocked is not None
+        assert "where they parted is unknown: the history of two may not be read" in plan.blocked[1]
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [

@@ -205,6 +205,11 @@ async def test_41_two_members_that_take_writes_freeze_everything(pair: Mapping[s
         assert plan.blocked is not None
         assert (plan.blocked[0], said(plan)) == ("SplitBrain", [])
         assert "two (timeline 2)" in plan.blocked[1]
+        (_, place, *_) = (pair["two"].data / "pg_wal/00000002.history").read_text().split()
+        assert f"one and two have the same history up to {place} on timeline 1" in plan.blocked[1]
+        # What either writes then does not move it.
+        pair["one"].run(WRITE.format(1))
+        assert (await driven.look()).blocked == plan.blocked
     assert driven.registry.get_sample_value("psa_postgres_split_brain", {"cluster": "psa-db"}) == 1
 
 

@@ -62,6 +62,7 @@ def test_two_writable_members_freeze_all_and_both_timelines_are_named() -> None:
     assert plan.blocked is not None
     assert plan.blocked[0] == "SplitBrain"
     assert "one (timeline 1), two (timeline 2) all take writes" in plan.blocked[1]
+    assert "the history of one and two may not be read" in plan.blocked[1]
     assert (reason(plan, READY), reason(plan)) == ("SplitBrain", "SplitBrain")
 
 
