@@ -1,7 +1,7 @@
 """What this slice asks of RabbitMQ's management API, and what the answers come to."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -22,15 +22,17 @@ from reconcilers.rabbitmq.answers import (
     read_topic_grants,
     read_users,
 )
-from reconcilers.rabbitmq.model import Look, Queue, Topic
+from reconcilers.rabbitmq.model import Ends, Link, Look, Queue, Topic
 
 _NODE: Final = (
     "name,running,os_pid,uptime,partitions,mem_alarm,disk_free_alarm,"
     "mem_used,mem_limit,disk_free,disk_free_limit"
 )
 
-
 _EXCHANGE: Final = "vhost,name,type,durable,auto_delete,internal,arguments"
+_NOT_FOUND: Final = 404
+#: RabbitMQ's own programs break off with it, too.
+_FAILED: Final = 500
 ContractError = TransientError | PermanentError
 
 
@@ -72,7 +74,7 @@ class Wire(Protocol):
 class RabbitClient(Protocol):
     """The calls of this slice; ``RabbitBrokers`` has them over a transport."""
 
-    async def look(self, endpoint: str, topics: frozenset[Topic]) -> Look: ...
+    async def look(self, endpoint: str, topics: frozenset[Topic], ends: Collection[Ends] = ()) -> Look: ...
 
     async def queue(self, endpoint: str, vhost: str, name: str) -> Queue | None: ...
 
@@ -89,8 +91,11 @@ class RabbitBrokers:
     def __init__(self, wires: Mapping[str, Wire]) -> None:
         self._wires = wires
 
-    async def look(self, endpoint: str, topics: frozenset[Topic]) -> Look:
-        """Ask for everything at once, one call a type; what is not asked for needs no rights."""
+    async def look(self, endpoint: str, topics: frozenset[Topic], ends: Collection[Ends] = ()) -> Look:
+        """Ask for everything at once, one call a type; what is not asked for needs no rights.
+
+        Where a binding of somebody else lets the broker fail to list all, those between *ends* are asked for.
+        """
         wire = self._wire(endpoint)
         calls = _calls(topics)
         async with asyncio.TaskGroup() as tasks:
@@ -100,6 +105,10 @@ class RabbitBrokers:
         def rows(name: str) -> tuple[Row, ...]:
             return read_rows(name, found[name]) if name in found else ()
 
+        if found.get("bindings", ()) is None:
+            links, unlisted = await _links_between(wire, ends)
+        else:
+            links, unlisted = read_links(rows("bindings")), frozenset()
         return Look(
             me=wire.user,
             broker=read_broker(read_row("overview", found["overview"]), rows("nodes")),
@@ -110,15 +119,16 @@ class RabbitBrokers:
             topic_grants=read_topic_grants(rows("topic-permissions")),
             exchanges=read_exchanges(rows("exchanges")),
             queues=read_queues(rows("queues"), rows("figures")),
-            links=read_links(rows("bindings")),
+            links=links,
+            unlisted=unlisted,
             policies=read_policies(rows("policies")),
         )
 
     async def queue(self, endpoint: str, vhost: str, name: str) -> Queue | None:
         """Look at one queue as it is now; None if there is none."""
-        call = Call("GET", ("queues", vhost, name), accepts=(404,))
+        call = Call("GET", ("queues", vhost, name), accepts=(_NOT_FOUND,))
         reply = await self._wire(endpoint).send(call)
-        if reply.status == 404:  # noqa: PLR2004 - as accepted above
+        if reply.status == _NOT_FOUND:
             return None
         row = read_row("queue", reply.body)
         return read_queue(row, row)
@@ -133,7 +143,7 @@ class RabbitBrokers:
 
     async def delete(self, endpoint: str, *path: str, query: str = "") -> None:
         """Delete what stands at *path*, if it is there."""
-        await self._wire(endpoint).send(Call("DELETE", path, query, accepts=(404,)))
+        await self._wire(endpoint).send(Call("DELETE", path, query, accepts=(_NOT_FOUND,)))
 
     def _wire(self, endpoint: str) -> Wire:
         found = self._wires.get(endpoint)
@@ -145,11 +155,32 @@ class RabbitBrokers:
 
 
 async def _get(wire: Wire, path: str, query: str) -> Json | ContractError:
-    """Return the answer, or the error as a value: one refusal must not hide the others."""
+    """Return the answer, or the error as a value: one refusal must not hide the others.
+
+    None is a list of bindings that the broker fails to make.
+    """
+    accepts = (_FAILED,) if path == "bindings" else ()
     try:
-        return (await wire.send(Call("GET", (path,), query))).body
+        reply = await wire.send(Call("GET", (path,), query, accepts=accepts))
     except (TransientError, PermanentError) as exc:
         return exc
+    return None if reply.status in accepts else reply.body
+
+
+async def _links_between(wire: Wire, ends: Collection[Ends]) -> tuple[Mapping[Link, str], frozenset[Ends]]:
+    """Return the bindings between *ends*, and the ends of those that the broker fails to list even so."""
+    found: dict[Link, str] = {}
+    unlisted = set()
+    for each in ends:
+        vhost, source, kind, destination = each
+        pair = ("bindings", vhost, "e", source, kind[:1], destination)
+        path = pair if destination else ("exchanges", vhost, source, "bindings", "source")
+        reply = await wire.send(Call("GET", path, accepts=(_NOT_FOUND, _FAILED)))
+        if reply.status == _FAILED:
+            unlisted.add(each)
+        elif reply.status != _NOT_FOUND:
+            found |= read_links(read_rows("bindings", reply.body))
+    return found, frozenset(unlisted)
 
 
 def _answers(found: Mapping[str, Json | ContractError]) -> Mapping[str, Json]:

@@ -10,6 +10,8 @@ Scalar = bool | int | float | str
 Arguments = Mapping[str, object]
 Place = tuple[str, str]
 """Virtual host and name."""
+Ends = tuple[str, str, str, str]
+"""Of bindings: virtual host, source, kind and name of the destination; the last two empty for any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,10 @@ class Link:
     arguments: tuple[tuple[str, str], ...] = ()
     """Each value as JSON, so that 1, 1.0 and true stay apart."""
 
+    @property
+    def ends(self) -> Ends:
+        return self.vhost, self.source, self.kind, self.destination
+
     def __str__(self) -> str:
         key = f" → {self.routing_key}" if self.routing_key else ""
         more = " with arguments" if self.arguments else ""
@@ -139,6 +145,8 @@ class Look:
     queues: Mapping[Place, Queue] = field(default_factory=dict)
     links: Mapping[Link, str] = field(default_factory=dict)
     """Bindings, each with the key that the API deletes it by."""
+    unlisted: frozenset[Ends] = frozenset()
+    """Ends between which the broker fails to list the bindings."""
     policies: Mapping[Place, Policy] = field(default_factory=dict)
 
 

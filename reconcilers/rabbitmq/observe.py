@@ -3,7 +3,8 @@
 from crds.rabbitmq import RabbitMQSpec
 from reconcilers.contract import Resource, Secrets
 from reconcilers.rabbitmq.client import RabbitClient
-from reconcilers.rabbitmq.model import SeenBroker, Topic
+from reconcilers.rabbitmq.model import Ends, SeenBroker, Topic
+from reconcilers.rabbitmq.topology import a_link
 
 
 async def observe_rabbitmq(
@@ -12,7 +13,7 @@ async def observe_rabbitmq(
     """Read the secrets, then ask the broker. A secret that cannot be had ends the look."""
     spec = broker.spec
     passwords = {user.password: secrets.read(user.password) for user in spec.users.values()}
-    return SeenBroker(await client.look(spec.endpoint, topics(spec)), passwords)
+    return SeenBroker(await client.look(spec.endpoint, topics(spec), ends(spec)), passwords)
 
 
 def topics(spec: RabbitMQSpec) -> frozenset[Topic]:
@@ -35,3 +36,12 @@ def topics(spec: RabbitMQSpec) -> frozenset[Topic]:
         Topic.POLICIES: any(each.policies or each.absent.policies for each in wishes),
     }
     return frozenset(topic for topic, is_asked in asked.items() if is_asked)
+
+
+def ends(spec: RabbitMQSpec) -> tuple[Ends, ...]:
+    """Return between which ends *spec* names bindings; any destination of an exchange that must be absent."""
+    found: dict[Ends, None] = {}
+    for vhost, wish in spec.vhosts.items():
+        found |= dict.fromkeys(a_link(vhost, each).ends for each in (*wish.bindings, *wish.absent.bindings))
+        found |= dict.fromkeys((vhost, name, "", "") for name in wish.absent.exchanges)
+    return tuple(found)

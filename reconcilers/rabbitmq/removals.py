@@ -104,6 +104,8 @@ def _in_the_way(queue: Queue) -> str | None:
 
 def _bound(broker: Broker, seen: SeenBroker, vhost: str, name: str) -> str | None:
     """Return what is bound to an exchange beside what is going to be unbound."""
+    if (vhost, name, "", "") in seen.look.unlisted:
+        return "bindings that the broker fails to list"
     going = {a_link(vhost, each) for each in broker.spec.vhosts[vhost].absent.bindings}
     left = [
         link for link in seen.look.links if (link.vhost, link.source) == (vhost, name) and link not in going

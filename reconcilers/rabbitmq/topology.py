@@ -33,6 +33,10 @@ _IN_POLICIES: Final = frozenset(
         "queue-mode",
     )
 )
+_UNLISTED: Final = (
+    "the broker fails to list them, which one with arguments and a ~ in its routing key does to RabbitMQ"
+    " 3.10; deleting the queue or exchange that it leads to helps"
+)
 Difference = tuple[str, object, object]
 """A field, what it is, and what is asked."""
 
@@ -48,7 +52,8 @@ def topology_steps(broker: Broker, seen: SeenBroker) -> Iterator[RabbitStep]:
             if (vhost, name) not in look.queues:
                 yield _queue(broker, vhost, name, wanted)
         for link, arguments, index in _wanted_links(broker, vhost):
-            if link not in look.links and not _missing_ends(broker, seen, link):
+            is_known = link in look.links or link.ends in look.unlisted
+            if not is_known and not _missing_ends(broker, seen, link):
                 yield a_step(
                     broker,
                     Bind(endpoint, link, arguments),
@@ -71,11 +76,19 @@ def topology_problems(broker: Broker, seen: SeenBroker) -> Iterator[Trouble]:
             made = seen.look.queues.get((vhost, name))
             if made is not None:
                 yield from _fixed(f"queue {name} in {vhost}", "queue", queue_differences(wanted, made))
-        for link, _, _ in _wanted_links(broker, vhost):
-            missing = _missing_ends(broker, seen, link)
-            if missing:
-                text = f"{link} cannot be bound in {vhost}: there is no {' and no '.join(missing)}"
-                yield "MissingEnd", text
+        yield from _unbound(broker, seen, vhost)
+
+
+def _unbound(broker: Broker, seen: SeenBroker, vhost: str) -> Iterator[Trouble]:
+    """Yield bindings that cannot be made, and those of which nobody can tell."""
+    for link, _, _ in _wanted_links(broker, vhost):
+        missing = _missing_ends(broker, seen, link)
+        if missing:
+            text = f"{link} cannot be bound in {vhost}: there is no {' and no '.join(missing)}"
+            yield "MissingEnd", text
+    for _, source, kind, destination in sorted(ends for ends in seen.look.unlisted if ends[0] == vhost):
+        between = f"{source} to {kind} {destination}" if destination else f"{source} to anything"
+        yield "BindingsUnlisted", f"the bindings from {between} in {vhost} are unknown: {_UNLISTED}"
 
 
 def exchange_differences(asked: ExchangeWish, found: Exchange) -> Iterator[Difference]:
