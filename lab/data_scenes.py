@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from lab.data_systems import PRIMARY, REPLICA
+from lab.data_systems import PRIMARY, REPLICA, SLOT
 from lab.platform import DATA_KINDS, EXAMPLE, read_example, texts
 from lab.postgres_faults import ACTIONS, run
 from lab.rabbitmq_faults import ACTIONS as BROKER_ACTIONS
@@ -14,7 +14,11 @@ from lab.start import drop
 _KEYS: Final = ("PostgresCluster/psa-db", "RabbitMQ/psa-rabbitmq")
 _LIMIT_S: Final = 10.0
 _BINDINGS: Final = 4
-_STREAMS: Final = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
+#: Through its slot: the backup that begins at the same time streams, too.
+_STREAMS: Final = (
+    "SELECT slot_name FROM pg_stat_replication JOIN pg_replication_slots ON active_pid = pid"
+    " WHERE state = 'streaming' AND NOT temporary"
+)
 
 
 class DataScenes:
@@ -82,7 +86,7 @@ class DataScenes:
 
     def _streams(self) -> bool:
         paused = run(self._lab, REPLICA, "SELECT pg_is_wal_replay_paused()")
-        return run(self._lab, PRIMARY, _STREAMS) == "1" and paused == "f"
+        return run(self._lab, PRIMARY, _STREAMS) == SLOT and paused == "f"
 
     def _is_filled(self) -> bool:
         if "psa" not in control(self._lab, "list_vhosts").split():
