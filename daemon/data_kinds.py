@@ -109,7 +109,9 @@ def _poolers(parts: DataParts) -> tuple[PoolerClient | None, PgbouncerMetrics | 
     poolers = Poolers(
         {
             name: Console(
-                Door(each.user, "pgbouncer", functools.partial(read_secret, each.password_file)),
+                Door(
+                    each.user, "pgbouncer", functools.partial(read_secret, each.password_file), each.ca_file
+                ),
                 each.address,
             )
             for name, each in settings.items()

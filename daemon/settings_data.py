@@ -34,6 +34,8 @@ class PoolerSettings(Model):
     """One of its admin_users."""
     password_file: TokenFile
     """File with the password, one line, that only its owner can read; or credential:NAME."""
+    ca_file: AbsolutePath | None = None
+    """Certificate of the CA: then TLS is required and the server's name is verified."""
 
 
 class PostgresEndpoint(Model):

@@ -7,7 +7,7 @@ import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -210,18 +210,21 @@ async def driving(
     password: str = PASSWORD,
     addresses: Mapping[str, str] | None = None,
     pooler: LabPgbouncer | None = None,
+    pooler_ca: Path | None = None,
     hooks: Hooks | None = None,
     **door: Any,
 ) -> AsyncIterator[Driven]:
     """Put an object on a desk, whose endpoint has *members*, and close all sessions in the end.
 
-    *addresses* are other ones than those of the members.
+    *addresses* are other ones than those of the members; with *pooler_ca* the pooler must speak TLS.
     """
     secrets, wall, gauges, registry = NamedSecrets(SECRETS), Wall(), Gauges(), CollectorRegistry()
     way = Door(user, "postgres", lambda: Secret(password), **door)
     places = {name: each.config.address for name, each in members.items()}
     servers = PostgresServers({"psa-db": (way, {**places, **(addresses or {})})})
-    consoles = {} if pooler is None else {"psa-db": Console(way, pooler.config.address)}
+    consoles = (
+        {} if pooler is None else {"psa-db": Console(replace(way, ca_file=pooler_ca), pooler.config.address)}
+    )
     poolers = Poolers(consoles)
     reconciler = PostgresReconciler(
         servers,

@@ -63,7 +63,12 @@ def the_example(**changes: object) -> dict[str, Any]:
     return {**spec, "dependsOn": [], "settings": settings, "backups": {}, "restart": None, **changes}
 
 
-def the_settings(folder: Path, pair: Mapping[str, LabPostgres], pooler: LabPgbouncer | None) -> Settings:
+def the_settings(
+    folder: Path,
+    pair: Mapping[str, LabPostgres],
+    pooler: LabPgbouncer | None,
+    pooler_ca: Path | None = None,
+) -> Settings:
     """Return settings with *pair* as the example's endpoint."""
     files = {"password": PASSWORD, **SECRETS}
     for name, text in files.items():
@@ -77,7 +82,7 @@ def the_settings(folder: Path, pair: Mapping[str, LabPostgres], pooler: LabPgbou
     }
     if pooler is not None:
         console = {"address": pooler.config.address, "user": SUPERUSER, "passwordFile": f"{folder}/password"}
-        endpoint["pooler"] = console
+        endpoint["pooler"] = console if pooler_ca is None else {**console, "caFile": str(pooler_ca)}
     return Settings.model_validate(
         {
             "state": str(folder),
@@ -89,9 +94,12 @@ def the_settings(folder: Path, pair: Mapping[str, LabPostgres], pooler: LabPgbou
 
 @contextlib.asynccontextmanager
 async def a_daemon(
-    folder: Path, pair: Mapping[str, LabPostgres], pooler: LabPgbouncer | None = None
+    folder: Path,
+    pair: Mapping[str, LabPostgres],
+    pooler: LabPgbouncer | None = None,
+    pooler_ca: Path | None = None,
 ) -> AsyncIterator[Daemon]:
     """Run the engine with the kind before *pair*."""
-    settings = the_settings(folder, pair, pooler)
+    settings = the_settings(folder, pair, pooler, pooler_ca)
     async with engine_with(settings, "PostgresCluster", build_postgres) as (store, registry, gauges):
         yield Daemon(store, registry, gauges)

@@ -207,6 +207,7 @@ class LostPooler:
     """A pgBouncer that did not answer, or did not let us in."""
 
     trouble: str
+    reason: str = "PoolerLost"
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,9 @@ async def observe_pooler(poolers: PoolerClient, spec: PostgresClusterSpec) -> Se
         return None
     try:
         return await poolers.look(spec.endpoint)
-    except (TransientError, PermanentError) as exc:
+    except PermanentError as exc:
+        return LostPooler(str(exc), exc.reason)
+    except TransientError as exc:
         return LostPooler(str(exc))
 
 

@@ -51,7 +51,7 @@ def pooler_down(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> It
     if seen.pooler is None:
         yield "NoPooler", f"endpoint {cluster.spec.endpoint} has no pooler in the settings"
     elif isinstance(seen.pooler, LostPooler):
-        yield "PoolerLost", seen.pooler.trouble
+        yield seen.pooler.reason, seen.pooler.trouble
 
 
 def pooler_trouble(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> Iterable[tuple[str, str]]:

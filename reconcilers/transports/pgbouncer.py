@@ -39,7 +39,7 @@ class Console:
 class Poolers:
     """The admin consoles of all endpoints of the settings. One session each is kept; nothing is retried.
 
-    Raises NotSentError, TransientError, and PermanentError WrongPassword and BadSetting.
+    Raises NotSentError, TransientError, and PermanentError WrongPassword, TlsFailed and BadSetting.
     """
 
     def __init__(self, consoles: Mapping[str, Console]) -> None:
@@ -186,7 +186,7 @@ class _Session:
                 raise PermanentError(
                     f"{self._where} refuses user {door.user}: {text}", reason="WrongPassword"
                 ) from exc
-            if door.ca_file is not None and ("SSL" in text or "certificate" in text):
+            if _is_about_tls(text):
                 raise PermanentError(f"no TLS with {self._where}: {text}", reason="TlsFailed") from exc
             raise NotSentError(f"cannot connect to {self._where}: {text}") from exc
 
@@ -221,6 +221,12 @@ def _pool(row: Row, sizes: Mapping[str, int]) -> Pool:
         waited_s=_number(row, "maxwait") + _number(row, "maxwait_us") * _MICRO,
         size=sizes.get(database),
     )
+
+
+def _is_about_tls(text: str) -> bool:
+    """Whether one side speaks TLS and the other does not, or a certificate is refused."""
+    # A system call that fails below TLS is the network's failure.
+    return ("SSL" in text or "certificate" in text) and "SSL SYSCALL" not in text
 
 
 def _number(row: Row, name: str) -> int:
