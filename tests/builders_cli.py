@@ -54,7 +54,7 @@ def an_object(
 
 def a_step(
     summary: str,
-    *changes: tuple[str, str, str],
+    *changes: tuple[str, str, str] | tuple[str, str, str, str],
     needs: str | None = None,
     allowed: bool = True,
     origin: str | None = None,
@@ -63,7 +63,10 @@ def a_step(
         "summary": summary,
         "target": "CT 120 on pve",
         "class": "exclusive",
-        "changes": [{"path": path, "old": old, "new": new} for path, old, new in changes],
+        "changes": [
+            dict(zip(("path", "old", "new", "origin"), (*change, origin)[:4], strict=True))
+            for change in changes
+        ],
         "needs": needs,
         "allowed": allowed,
         "origin": origin,

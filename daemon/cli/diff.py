@@ -48,10 +48,12 @@ def told(found: Sequence[Planned], screen: Screen) -> list[str]:
 
 def _field(step: PlannedStep, screen: Screen) -> list[str]:
     """Return a line a field; a step that changes no field is told by its sentence."""
-    where = f"  ({step.origin})" if step.origin else ""
-    said = [f"{change.path.removeprefix('spec.')}: {change.old} → {change.new}" for change in step.changes]
+    said = [
+        (f"{change.path.removeprefix('spec.')}: {change.old} → {change.new}", change.origin)
+        for change in step.changes
+    ]
     lines = []
-    for text in said or [step.summary]:
-        first, *rest = screen.wrap(f"{text}{where}", 4)
+    for text, origin in said or [(step.summary, step.origin)]:
+        first, *rest = screen.wrap(f"{text}  ({origin})" if origin else text, 4)
         lines += [f"  {first}", *(f"    {line}" for line in rest)]
     return lines

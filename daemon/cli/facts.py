@@ -62,6 +62,7 @@ class Difference:
     path: str
     old: str
     new: str
+    origin: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +240,10 @@ def _step(raw: Any) -> PlannedStep:
     return PlannedStep(
         summary=line(raw["summary"]),
         target=line(raw["target"]),
-        changes=tuple(Difference(line(c["path"]), line(c["old"]), line(c["new"])) for c in raw["changes"]),
+        changes=tuple(
+            Difference(line(c["path"]), line(c["old"]), line(c["new"]), optional(c["origin"]))
+            for c in raw["changes"]
+        ),
         needs=optional(raw["needs"]),
         allowed=bool(raw["allowed"]),
         origin=optional(raw["origin"]),

@@ -54,6 +54,12 @@ def text_at(found: Thing, *path: str) -> str:
     return shown(value)
 
 
+def _running(found: Thing) -> str:
+    """Return how many of a broker's nodes run, of how many."""
+    nodes = found.raw["status"].get("nodes") or {}
+    return f"{sum(bool(node['running']) for node in nodes.values())}/{len(nodes)}" if nodes else ""
+
+
 def _live(found: Thing) -> str:
     """Return the colour that has the traffic, with its version."""
     live = text_at(found, "status", "live")
@@ -106,7 +112,7 @@ _OF_KIND: Final[Mapping[str, _Columns]] = {
     },
     "RabbitMQ": {
         "VERSION": lambda found: text_at(found, "status", "version"),
-        "ALARMS": lambda found: text_at(found, "status", "alarms"),
+        "NODES": _running,
     },
     "RedisInstance": {
         "VERSION": lambda found: text_at(found, "status", "version"),

@@ -107,7 +107,7 @@ def plan_answer(resource: AnyResource, look: Look) -> Object:
     hold = look.gated.hold
     return {
         "object": str(resource.key),
-        "steps": [_step(step, allowed=step in look.gated.steps) for step in plan.steps],
+        "steps": [_step(resource, step, allowed=step in look.gated.steps) for step in plan.steps],
         "held": {"reason": hold.reason, "message": hold.message} if hold else None,
         "waiting": plan.waiting,
         "blocked": {"reason": plan.blocked[0], "message": plan.blocked[1]} if plan.blocked else None,
@@ -118,13 +118,22 @@ def plan_answer(resource: AnyResource, look: Look) -> Object:
     }
 
 
-def _step(step: Step[object], *, allowed: bool) -> Object:
+def _step(resource: AnyResource, step: Step[object], *, allowed: bool) -> Object:
     return {
         "summary": step.summary,
         "target": step.target,
         "class": step.step_class.value,
-        "changes": [{"path": c.path, "old": c.old, "new": c.new} for c in step.changes],
+        "changes": [
+            {"path": c.path, "old": c.old, "new": c.new, "origin": _origin(resource, step, c.path)}
+            for c in step.changes
+        ],
         "needs": step.needs.value if step.needs else None,
         "allowed": allowed,
         "origin": str(step.origin) if step.origin else None,
     }
+
+
+def _origin(resource: AnyResource, step: Step[object], path: str) -> str | None:
+    """Return the line that asks for the field at *path*: its own if the file has it, else the step's."""
+    found = resource.where(path) if path in resource.lines else step.origin
+    return str(found) if found else None

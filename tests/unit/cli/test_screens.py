@@ -50,7 +50,7 @@ def some_plans() -> list[object]:
     memory = a_step(
         "set memory 4Gi → 6Gi, live, no restart, and cores 2 → 4 as the file asks for",
         ("spec.memory", "4Gi", "6Gi"),
-        ("spec.cores", "2", "4"),
+        ("spec.cores", "2", "4", "services/psa-crm.yaml:14"),
         origin="services/psa-crm.yaml:12",
     )
     restart = a_step("restart CT 122, so that memory takes effect", needs="restart", allowed=False)
@@ -144,7 +144,7 @@ def test_diff_is_fields_with_the_line_that_asks_for_them(daemon: RecordedDaemon,
         == """\
 Container/psa-crm-blue
   memory: 4Gi → 6Gi  (services/psa-crm.yaml:12)
-  cores: 2 → 4  (services/psa-crm.yaml:12)
+  cores: 2 → 4  (services/psa-crm.yaml:14)
   state: Stopped → Running
 Container/psa-crm-green
   restart CT 122, so that memory takes effect
@@ -296,6 +296,22 @@ def test_what_is_true_or_false_is_spelled_as_in_files(daemon: RecordedDaemon, te
 
     assert "  hasKeys  false\n" in out
     assert "  nodes    mq1 running true, version\n" in out
+
+
+def test_an_alarm_of_a_broker_is_told_once(daemon: RecordedDaemon, pipe: Psactl) -> None:
+    says = "mq1 uses more memory than its limit of 1000000 bytes: all publishers are blocked"
+    status = {
+        "version": "3.12.1",
+        "nodes": {"mq1": {"running": True}, "mq2": {"running": False}},
+        "alarms": [says],
+    }
+    conditions = [a_condition("Ready", "False", "MemoryAlarm", says)]
+    daemon.objects = [an_object("RabbitMQ/psa-rabbitmq", status=status, conditions=conditions)]
+
+    assert pipe("get").out == (
+        f"RABBITMQ      STATE          FOR  VERSION  NODES  MESSAGE\n"
+        f"psa-rabbitmq  ✖ MemoryAlarm  5m   3.12.1   1/2    {says}\n"
+    )
 
 
 def test_the_help_names_the_short_name_of_each_kind(terminal: Psactl) -> None:
