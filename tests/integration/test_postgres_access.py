@@ -125,6 +125,39 @@ async def test_the_documented_grants_are_enough_for_all_that_the_kind_does(site:
     assert [line for line in ours if "SCRAM-SHA-256$4096" in line] == []
 
 
+async def test_with_the_documented_grants_and_no_others_what_must_be_absent_is_dropped(site: Site) -> None:
+    primary = site.primary(more=("wal_level = logical",))
+    primary.run(documented_sql())
+    # As the guide says of roles that are there already and own databases; nothing of the stranger's is ours.
+    primary.run("CREATE ROLE psa_app; CREATE ROLE stranger; GRANT psa_app TO psa_reconciler")
+    primary.run("CREATE DATABASE psa_old OWNER psa_app")
+    primary.run("CREATE DATABASE theirs OWNER stranger")
+    primary.run("CREATE TABLE kept (id int); ALTER TABLE kept OWNER TO psa_app", "psa_old")
+    primary.run("SELECT pg_create_physical_replication_slot('replica9', true)")
+    primary.run("SELECT pg_create_logical_replication_slot('feed', 'pgoutput')", "psa_old")
+    spec: Mapping[str, Any] = {
+        "settings": {},
+        "roles": {},
+        "databases": {},
+        "replication": {},
+        "allow": ["drop-slot", "drop-database"],
+    }
+    ours = {"slots": ["replica9", "feed"], "databases": ["psa_old"]}
+    async with lesser({"one": primary}, **spec, absent=ours) as driven:
+        plan = await driven.quiet()
+        assert (plan.blocked, await driven.sentences()) == (None, [])
+    assert primary.run("SELECT count(*) FROM pg_replication_slots") == "0"
+    left = "SELECT datname FROM pg_database WHERE datname IN ('psa_old', 'theirs')"
+    assert primary.run(left) == "theirs"
+
+    async with lesser({"one": primary}, **spec, absent={"databases": ["theirs"]}) as driven:
+        (step,) = (await driven.look()).steps
+        with pytest.raises(PermanentError, match="must be owner of database theirs") as caught:
+            await driven.desk.reconcilers["PostgresCluster"].apply(step)
+    assert caught.value.reason == "MissingPrivilege"
+    assert primary.run(left) == "theirs"
+
+
 async def test_with_the_documented_grants_and_no_others_it_is_known_where_a_split_began(site: Site) -> None:
     primary = site.primary()
     primary.run(documented_sql())
