@@ -97,6 +97,7 @@ _POSTGRES: Final = (
             ),
         ),
         unit="percentunit",
+        width=8,
     ),
     Panel(
         "PostgreSQL: what went wrong, a minute",
@@ -106,6 +107,17 @@ _POSTGRES: Final = (
             Query("increase(psa_postgres_conflicts_total[1m])", "{{member}} cancelled"),
             Query("increase(psa_postgres_archive_failures_total[1m])", "{{member}} not archived"),
         ),
+        width=8,
+    ),
+    Panel(
+        "PostgreSQL: age of the last good backup",
+        "Since it was due, and how old it may become. One that was never good is a gap.",
+        (
+            Query("time() - psa_postgres_backup_timestamp_seconds", "{{backup}}"),
+            Query("psa_postgres_backup_max_age_seconds", "{{backup}} limit", is_limit=True),
+        ),
+        unit="s",
+        width=8,
     ),
 )
 _QUEUES: Final = (
