@@ -182,7 +182,7 @@ def weight(lab: Lab, server: str, weight: int, node: int) -> None:
 @click.option("--signal", "name", default="KILL", help="Signal, such as KILL, STOP, CONT or TERM.")
 @with_lab
 def kill(lab: Lab, part: str, name: str) -> None:
-    """Send a signal to a part, by the name that `status` has: proxmox, app, haproxy (the master), daemon."""
+    """Send a signal to a part, by the name that `status` has, such as daemon, haproxy (its master), redis."""
     process = lab.parts.running().get(part)
     if process is None or not send(process, signal.Signals[f"SIG{name.upper().removeprefix('SIG')}"]):
         raise click.ClickException(f"{part} does not run")

@@ -104,7 +104,10 @@ def _status(found: Thing, screen: Screen) -> list[str]:
 
 def _text(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_text(inner)}" for name, inner in value.items())
+        texts = {name: _text(inner) for name, inner in value.items()}
+        if any(", " in text for text in texts.values()):
+            return "; ".join(f"{name}: {text}" for name, text in texts.items())
+        return ", ".join(f"{name} {text}" for name, text in texts.items())
     if isinstance(value, list):
         return "; ".join(_text(inner) for inner in value)
     return shown(value)

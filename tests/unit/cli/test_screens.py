@@ -287,15 +287,19 @@ def test_an_object_that_is_ready_but_whose_file_is_refused_says_so(
     assert "✔ Ready  5m   its file is refused, last good kept: a.yaml:7: unknown field" in pipe("get").out
 
 
-def test_what_is_true_or_false_is_spelled_as_in_files(daemon: RecordedDaemon, terminal: Psactl) -> None:
-    status = {"hasKeys": False, "nodes": {"mq1": {"running": True, "version": None}}}
+def test_what_was_seen_is_told_with_the_words_of_files_and_each_part_by_its_name(
+    daemon: RecordedDaemon, terminal: Psactl
+) -> None:
+    nodes = {"mq1": {"running": True, "pid": 7}, "mq2": {"running": False, "pid": None}}
+    status = {"hasKeys": False, "nodes": nodes, "versions": {"blue": "1.4.0", "green": "1.5.0"}}
     daemon.objects = [an_object("RedisInstance/psa-redis", status=status)]
     daemon.plans = [a_plan("RedisInstance/psa-redis")]
 
     out = terminal("describe", "redis/psa-redis").out
 
-    assert "  hasKeys  false\n" in out
-    assert "  nodes    mq1 running true, version\n" in out
+    assert "  hasKeys   false\n" in out
+    assert "  nodes     mq1: running true, pid 7; mq2: running false, pid\n" in out
+    assert "  versions  blue 1.4.0, green 1.5.0\n" in out
 
 
 def test_an_alarm_of_a_broker_is_told_once(daemon: RecordedDaemon, pipe: Psactl) -> None:
