@@ -15,7 +15,9 @@ from pydantic_core import PydanticUndefined
 from crds.balancer import ServerShare, ServerState, TrafficSplitSpec
 from crds.kinds import FILE_KINDS, KINDS, STATUSES
 from crds.meta import API_VERSION, ConditionType, Key, Metadata, Spec, Verb, canonical
+from daemon.layers import SENTENCES
 from daemon.settings import Settings
+from daemon.sources.wording import PATTERNS
 
 ROOT: Final = Path(__file__).parents[1]
 TARGET: Final = ROOT / "docs/reference"
@@ -24,6 +26,8 @@ OTHERS: Final = frozenset({"metrics.md", "release-phases.md"})
 SCALARS: Final = {"boolean": "`true` or `false`", "integer": "whole number", "number": "number"}
 HEAD: Final = "<!-- Written by `make docs` from the models. Changes here are lost. -->\n\n"
 
+#: What each pattern of the models means, in the words of the errors.
+MEANINGS: Final = {**SENTENCES, **PATTERNS}
 #: Where each kind's example stands; it is real desired state, and tests validate it.
 EXAMPLES: Final = {
     "Container": "examples/psa-platform/data/psa-redis.yaml",
@@ -113,8 +117,13 @@ def nested(model: type[BaseModel]) -> list[type[BaseModel]]:
     return found
 
 
+def cell(text: str) -> str:
+    """Return *text* as it may stand in a cell of a table."""
+    return text.replace("\n", " ").replace("|", "\\|")
+
+
 def code(value: object) -> str:
-    return f"`{value}`".replace("|", "\\|")
+    return cell(f"`{value}`")
 
 
 def words(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
@@ -126,13 +135,17 @@ def words(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
         return " or ".join(words(each, definitions) for each in options if each.get("type") != "null")
     match schema.get("type"):
         case "array":
-            return f"list of {words(schema.get('items', {}), definitions)}"
+            return f"list of {several(words(schema.get('items', {}), definitions))}"
         case "object":
             named = schema.get("patternProperties", {}).values()
             value = next(iter(named), schema.get("additionalProperties", {}))
-            return f"map of name to {words(value, definitions)}"
+            return f"map of name to {several(words(value, definitions))}"
         case _:
             return scalar(schema)
+
+
+def several(each: str) -> str:
+    return f"values {each}" if each.startswith("such as") else each
 
 
 def reference(name: str, definitions: Mapping[str, Any]) -> str:
@@ -154,7 +167,7 @@ def scalar(schema: Mapping[str, Any]) -> str:
         return f"{name}, {schema['minimum']} to {schema['maximum']}"
     if "exclusiveMinimum" in schema:
         return f"{name} above {schema['exclusiveMinimum']}"
-    return f"{name} like {code(schema['pattern'])}" if "pattern" in schema else name
+    return f"{name} ({cell(MEANINGS[schema['pattern']])})" if "pattern" in schema else name
 
 
 def plain(value: object) -> str:
@@ -202,7 +215,7 @@ def fields(model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
     schema = model.model_json_schema(by_alias=True)
     for name, info in model.model_fields.items():
         kind = words(schema["properties"][info.alias or name], schema.get("$defs", {}))
-        yield name, kind, (info.description or "").replace("\n", " ")
+        yield name, kind, cell(info.description or "")
 
 
 def sections(models: list[type[BaseModel]], of: Callable[[type[BaseModel]], str] = table) -> str:

@@ -1,5 +1,6 @@
 """docs/reference is what the models say, and the settings file shown there can be used."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,16 @@ def test_the_reference_tells_what_a_value_must_be(word: str) -> None:
     ).read_text()
 
     assert word in pages
+
+
+def test_the_reference_shows_no_pattern_and_each_row_has_as_many_cells_as_its_head() -> None:
+    for page in (ROOT / "docs/reference").glob("*.md"):
+        cells = 0
+        for line in page.read_text().splitlines():
+            found = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
+            assert found == cells or not (found and cells), f"{page.name}: {line}"
+            assert not re.search(r"^\|.*`\^", line), f"{page.name}: {line}"
+            cells = found
 
 
 @pytest.fixture
