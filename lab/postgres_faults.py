@@ -203,7 +203,9 @@ def _until(done: Callable[[], bool]) -> None:
 ACTIONS: Final[Mapping[str, Action]] = {
     "replica-paused": Action("replay is paused by hand: the replica falls behind", _pause),
     "replica-stopped": Action("the replica's server has ended", lambda lab: end_server(lab, REPLICA)),
-    "receiver-frozen": Action("the replica's WAL receiver hangs: nothing comes, nothing says so", _freeze),
+    "receiver-frozen": Action(
+        "the replica's WAL receiver hangs: nothing comes, and it says that it streams", _freeze
+    ),
     "slot-dropped": Action("the replica's slot is dropped: it cannot stream any more", _drop_slot),
     "conninfo-broken": Action("the replica follows an address where nobody is", _break_conninfo),
     "archive-failing": Action("the archive is away: WAL cannot be archived", _break_archive),

@@ -11,7 +11,7 @@ from typing import Final
 from crds.postgres import PostgresClusterSpec
 from reconcilers.contract import Resource
 from reconcilers.postgres.model import LostMember, SeenCluster, SeenMember
-from reconcilers.postgres.replication import MEBIBYTE, behind_bytes
+from reconcilers.postgres.replication import MEBIBYTE, SILENT_S, behind_bytes, is_silent, rows_of
 
 Trouble = tuple[str, str]
 #: From this share of max_connections on there is soon no way in.
@@ -80,6 +80,9 @@ def _standby(
             f"{name} receives nothing from {primary.name} ({state}): how far it is behind is unknown",
         )
         return
+    if is_silent(member, seen.sent_before.get(name)):
+        heard = f"{name} was sent WAL by {primary.name} and has heard nothing for more than {SILENT_S} s"
+        yield "ReceiverSilent", f"{heard}: its receiver says that it streams, and hangs"
     behind, limit = behind_bytes(member, primary), spec.replication.lag_limit * MEBIBYTE
     if behind is not None and behind > limit:
         asked = f"{spec.replication.lag_limit} MiB, the limit,"
@@ -88,10 +91,8 @@ def _standby(
 
 def _link(spec: PostgresClusterSpec, member: SeenMember, primary: SeenMember) -> str:
     """Return the state of a standby's stream: as the primary has it, where we know how it is called there."""
-    wish = spec.replication.standbys[member.name]
-    names = {wish.application_name, wish.slot} - {None}
-    rows = [each for each in primary.downstream if each.slot in names or each.application_name in names]
-    if member.receiver is None or (names and not rows):
+    rows = rows_of(spec, member.name, primary)
+    if member.receiver is None or (rows is not None and not rows):
         return "not connected"
     return rows[0].state if rows else member.receiver.status
 

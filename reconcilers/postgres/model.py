@@ -37,6 +37,8 @@ class Receiver:
     slot: str | None
     sender: str
     """HOST:PORT."""
+    silent_s: float | None = None
+    """Seconds since the last message from there, by the standby's own clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +230,8 @@ class SeenCluster:
     """Why that is not known."""
     hooks: frozenset[str] = frozenset()
     """The hooks of the settings."""
+    sent_before: Mapping[str, int] = field(default_factory=dict)
+    """Up to where the primary had sent WAL to each standby at an earlier look."""
     apart_since: Mapping[str, datetime] = field(default_factory=dict)
     """Since when each standby was seen at each look as one that cannot go on."""
 

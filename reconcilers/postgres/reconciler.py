@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from crds.meta import Key
 from crds.postgres import PostgresClusterSpec, PostgresClusterStatus
@@ -21,6 +22,11 @@ from reconcilers.postgres.observe import Memory, observe_pooler, observe_postgre
 from reconcilers.postgres.passwords import Passwords, Worker
 from reconcilers.postgres.plan import plan_postgres
 from reconcilers.postgres.rebuilding import apart
+from reconcilers.postgres.replication import sent_to
+
+_Sent = tuple[datetime, Mapping[str, int]]
+#: What was sent so long before a look is there by then, or its receiver does not take it.
+_EARLIER: Final = timedelta(seconds=1)
 
 
 class PostgresReconciler:
@@ -58,6 +64,7 @@ class PostgresReconciler:
         self._now = now
         self._memory: Memory = {}
         self._apart: dict[Key, Mapping[str, datetime]] = {}
+        self._sent: dict[Key, tuple[_Sent, _Sent]] = {}
 
     def endpoint(self, resource: Resource[PostgresClusterSpec]) -> str | None:
         return resource.spec.endpoint
@@ -72,7 +79,11 @@ class PostgresReconciler:
         except PermanentError:
             self._gauges.forget(resource.key)
             raise
-        seen = replace(seen, apart_since=self._watch_apart(resource, seen, now))
+        seen = replace(
+            seen,
+            apart_since=self._watch_apart(resource, seen, now),
+            sent_before=self._watch_sent(resource, seen, now),
+        )
         self._tell(resource, seen, now)
         status = resource.status if isinstance(resource.status, PostgresClusterStatus) else None
         good = good_backups(resource, status or PostgresClusterStatus(), seen, now)
@@ -101,6 +112,7 @@ class PostgresReconciler:
 
     def gone(self, key: Key) -> None:
         self._apart.pop(key, None)
+        self._sent.pop(key, None)
         self._passwords.forget(key)
         self._gauges.forget(key)
         self._metrics.forget(key.name)
@@ -115,6 +127,17 @@ class PostgresReconciler:
             return
         values, epoch = told
         self._gauges.tell(resource.key, Gauge(now, values, epoch))
+
+    def _watch_sent(
+        self, resource: Resource[PostgresClusterSpec], seen: SeenCluster, now: datetime
+    ) -> Mapping[str, int]:
+        """Return up to where WAL was sent at an earlier look, and keep this one's for a later."""
+        this: _Sent = (now, sent_to(resource.spec, seen))
+        older, newer = self._sent.get(resource.key, ((now, {}), this))
+        if abs(now - newer[0]) >= _EARLIER:
+            older, newer = newer, this
+        self._sent[resource.key] = older, newer
+        return older[1]
 
     def _watch_apart(
         self, resource: Resource[PostgresClusterSpec], seen: SeenCluster, now: datetime

@@ -1,16 +1,18 @@
 """Who is what, slots, how standbys are connected, and what forbids every change: pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from crds.postgres import PgStandby, PostgresClusterSpec, PostgresClusterStatus
 from reconcilers.contract import Change, Resource, Step, StepClass
 from reconcilers.postgres.actions import Connect, MakeSlot, ResumeReplay, Target
 from reconcilers.postgres.configuration import PostgresStep
-from reconcilers.postgres.model import SeenCluster, SeenMember, SeenSlot
+from reconcilers.postgres.model import Downstream, SeenCluster, SeenMember, SeenSlot
 from reconcilers.postgres.timelines import parting
 
 MEBIBYTE: Final = 1 << 20
+#: A receiver that is well is told of new WAL at once, and asks for a sign of life each 30 s.
+SILENT_S: Final = 15
 #: Keywords of a connection string that are ours to set; all others of a standby's are kept.
 _SHOWN: Final = ("host", "port", "user", "application_name")
 
@@ -157,6 +159,41 @@ def _conninfo(seen: SeenCluster, wish: PgStandby, primary: SeenMember) -> dict[s
             return None
         wanted["password"] = secret.value
     return wanted
+
+
+def rows_of(spec: PostgresClusterSpec, name: str, primary: SeenMember) -> tuple[Downstream, ...] | None:
+    """Return a standby's streams as the primary has them; None where its name there is not said."""
+    wish = spec.replication.standbys[name]
+    names = {wish.application_name, wish.slot} - {None}
+    if not names:
+        return None
+    return tuple(
+        [each for each in primary.downstream if each.slot in names or each.application_name in names]
+    )
+
+
+def sent_to(spec: PostgresClusterSpec, seen: SeenCluster) -> Mapping[str, int]:
+    """Return up to where the primary has sent WAL to each standby, as far as it says so."""
+    primary = seen.primary
+    found: dict[str, int] = {}
+    for name in spec.replication.standbys if primary is not None else ():
+        rows = rows_of(spec, name, primary) if primary is not None else None
+        if rows and rows[0].sent is not None:
+            found[name] = rows[0].sent
+    return found
+
+
+def is_silent(member: SeenMember, sent_before: int | None) -> bool:
+    """Whether a standby's receiver says that it streams, and hears nothing of what was sent long ago.
+
+    On a primary where nothing happens no message comes either: so only what was sent, and is not there at a
+    later look, is told from that.
+    """
+    if member.receiver is None or member.receiver.silent_s is None:
+        return False
+    if sent_before is None or member.received is None or sent_before <= member.received:
+        return False
+    return member.receiver.silent_s > SILENT_S
 
 
 def behind_bytes(member: SeenMember, primary: SeenMember | None) -> int | None:

@@ -35,6 +35,7 @@ SELECT s.is_standby,
   CASE WHEN s.is_standby THEN pg_is_wal_replay_paused() ELSE false END AS is_paused,
   r.status AS receiver_status, r.slot_name AS receiver_slot,
   r.sender_host || ':' || r.sender_port AS receiver_sender,
+  extract(epoch FROM clock_timestamp() - r.last_msg_receipt_time)::float8 AS receiver_silent_s,
   a.archived_count, a.failed_count,
   CASE WHEN a.last_failed_time > coalesce(a.last_archived_time, '-infinity') THEN a.last_failed_wal END
     AS failing_wal,
@@ -187,9 +188,7 @@ def read_member(
         received=whole(row, "received"),
         quiet_s=max(0.0, quiet) if isinstance(quiet, float) else None,
         is_paused=bool(row["is_paused"]),
-        receiver=None
-        if status is None
-        else Receiver(status, text(row, "receiver_slot"), text(row, "receiver_sender") or ""),
+        receiver=None if status is None else _receiver(row, status),
         downstream=tuple(_downstream(each) for each in downstream),
         slots={word(each, "name"): _slot(each) for each in slots},
         archiver=_archiver(row),
@@ -197,6 +196,16 @@ def read_member(
         connection_limit=count(row, "connection_limit"),
         counts=_counts(row),
         has_patroni=bool(row["has_patroni"]),
+    )
+
+
+def _receiver(row: Row, status: str) -> Receiver:
+    silent = row["receiver_silent_s"]
+    return Receiver(
+        status,
+        text(row, "receiver_slot"),
+        text(row, "receiver_sender") or "",
+        max(0.0, silent) if isinstance(silent, float) else None,
     )
 
 

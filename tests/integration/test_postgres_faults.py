@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -138,7 +139,6 @@ async def test_38_lag_of_a_frozen_receiver_is_told_in_bytes_and_said_above_its_l
         send(process, signal.SIGSTOP)
         pair["one"].run(WRITE.format(5))
         plan = await driven.look()
-        send(process, signal.SIGCONT)
         told = driven.gauges.of(KEY)
         assert told is not None
         assert told.values["lag_bytes:two"] >= 4_000_000
@@ -146,7 +146,20 @@ async def test_38_lag_of_a_frozen_receiver_is_told_in_bytes_and_said_above_its_l
         told_bytes = driven.registry.get_sample_value(name, {"cluster": "psa-db", "replica": "two"})
         assert told_bytes == told.values["lag_bytes:two"]
         assert the(ConditionType.READY, plan).reason == "ReplicationLag"
+        ready = await until_ready_is(driven, "ReceiverSilent", seconds=25)
+        assert "two was sent WAL by one and has heard nothing for more than 15 s" in ready.message
+        assert "more than 3 MiB, the limit, behind one" in ready.message
+        send(process, signal.SIGCONT)
         await driven.until_true(lambda: pair["one"].run("SELECT count(*) FROM pg_stat_replication") == "1")
+
+
+async def until_ready_is(driven: Driven, reason: str, seconds: float) -> Verdict:
+    """Look again and again until Ready has that reason."""
+    deadline = time.monotonic() + seconds
+    while (found := the(ConditionType.READY, await driven.look())).reason != reason:
+        assert time.monotonic() < deadline, found
+        await asyncio.sleep(0.2)
+    return found
 
 
 async def test_39_a_slot_that_nobody_reads_is_said_and_not_dropped(site: Site) -> None:
