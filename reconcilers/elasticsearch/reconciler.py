@@ -15,6 +15,7 @@ from reconcilers.elasticsearch.model import ElasticAction, NoMaster, SeenCluster
 from reconcilers.elasticsearch.observe import observe_elasticsearch
 from reconcilers.elasticsearch.plan import plan_elasticsearch
 from reconcilers.gauges import Gauge, Gauges
+from reconcilers.refusals import Refusals
 
 _COLORS: Final = ("green", "yellow", "red")
 
@@ -37,6 +38,7 @@ class ElasticsearchReconciler:
         self._client = client
         self._metrics = metrics
         self._gauges = gauges
+        self._refusals = Refusals()
         self._now = now
 
     def endpoint(self, resource: Resource[ElasticsearchSpec]) -> str | None:
@@ -57,10 +59,14 @@ class ElasticsearchReconciler:
     def plan(
         self, resource: Resource[ElasticsearchSpec], seen: SeenElasticsearch, now: datetime
     ) -> Plan[ElasticAction]:
-        return plan_elasticsearch(resource, seen, now)
+        return self._refusals.sorted_out(plan_elasticsearch(resource, seen, now), now)
 
     async def apply(self, step: Step[ElasticAction]) -> Outcome:
-        await apply_action(self._client, step.action)
+        try:
+            await apply_action(self._client, step.action)
+        except PermanentError as exc:
+            raise self._refusals.note(step, exc, self._now()) from exc
+        self._refusals.succeeded(step)
         return DONE
 
     def gone(self, key: Key) -> None:

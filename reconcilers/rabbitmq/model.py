@@ -4,7 +4,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from reconcilers.contract import Secret
+from reconcilers.contract import Secret, TransientError
 
 Scalar = bool | int | float | str
 Arguments = Mapping[str, object]
@@ -12,6 +12,10 @@ Place = tuple[str, str]
 """Virtual host and name."""
 Ends = tuple[str, str, str, str]
 """Of bindings: virtual host, source, kind and name of the destination; the last two empty for any."""
+
+
+class MissingError(TransientError):
+    """What a change builds on is not there: it was refused, or went since the last look."""
 
 
 @dataclass(frozen=True, slots=True)

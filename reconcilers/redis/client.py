@@ -1,7 +1,7 @@
 """What this slice asks of a Redis server: a few commands in one exchange, and what their answers come to."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from reconcilers.contract import PermanentError, Secret, TransientError
@@ -19,6 +19,8 @@ from reconcilers.redis.model import Account, Cluster, Info, Look, Questions, Sav
 
 #: Codes of refusals that end by themselves.
 _PASSING: Final = frozenset({"LOADING", "BUSY", "MASTERDOWN", "READONLY", "MISCONF", "OOM", "CLUSTERDOWN"})
+#: Reasons of refusals that are about one setting.
+_OF_ONE: Final = frozenset({"ImmutableConfig", "SettingRefused"})
 _NO_COMMAND: Final = "unknown command"
 _NO_FILE: Final = "the server was started without a configuration file"
 _NO_USERS_FILE: Final = "users are kept in no file: the server has neither an ACL file nor a CONFIG command"
@@ -85,6 +87,7 @@ class _Known:
     catalog: Mapping[str, frozenset[str]] | None = None
     saved: Saved = Saved.UNKNOWN
     unsaved: str = ""
+    refused: set[tuple[str, str]] = field(default_factory=set)
 
 
 class RedisServers:
@@ -109,7 +112,7 @@ class RedisServers:
         _check_rights(wire.user, commands, replies)
         info = read_info(read_text("INFO", _answer(commands[0], replies[0])))
         if info.run_id != known.run_id:
-            known.run_id, known.catalog = info.run_id, None
+            known.run_id, known.catalog, known.refused = info.run_id, None, set()
         users: Sequence[tuple[str, Reply]] = list(
             zip(questions.users, replies[3 : 3 + len(questions.users)], strict=True)
         )
@@ -124,6 +127,7 @@ class RedisServers:
             cluster=await self._cluster(wire, info),
             saved=known.saved,
             unsaved=known.unsaved,
+            refused=frozenset(known.refused),
         )
 
     async def _catalog(self, wire: Wire, known: _Known) -> Mapping[str, frozenset[str]]:
@@ -146,9 +150,36 @@ class RedisServers:
         return read_cluster(read_text("CLUSTER INFO", _answer(command, (await _ask(wire, command))[0])))
 
     async def set_config(self, endpoint: str, settings: Sequence[tuple[str, str]], saves: Saves) -> None:
-        """Set all of *settings* or none of them."""
+        """Set all of *settings* at once; where one is refused, each by itself, and remember the refused.
+
+        PermanentError if there was only one; TransientError where there are others, which are set then.
+        """
         words = [word for pair in settings for word in pair]
-        await self._change(endpoint, (("CONFIG", "SET", *words),), saves)
+        try:
+            await self._change(endpoint, (("CONFIG", "SET", *words),), saves)
+        except PermanentError as exc:
+            if exc.reason not in _OF_ONE or len(settings) == 1:
+                raise
+            refused = await self._set_each(endpoint, settings, saves)
+            self._known[endpoint].refused |= refused.keys()
+            raise TransientError("; ".join(map(str, refused.values())) or str(exc)) from exc
+
+    async def _set_each(
+        self, endpoint: str, settings: Sequence[tuple[str, str]], saves: Saves
+    ) -> Mapping[tuple[str, str], PermanentError]:
+        """Set each of *settings* that the server takes, and return the others with what it said."""
+        wire = self._wire(endpoint)
+        commands: list[Command] = [("CONFIG", "SET", name, value) for name, value in settings]
+        replies = await wire.ask(*commands)
+        _check_rights(wire.user, commands, replies)
+        refused = {}
+        for pair, command, reply in zip(settings, commands, replies, strict=True):
+            try:
+                _answer(command, reply)
+            except PermanentError as exc:
+                refused[pair] = exc
+        await self._change(endpoint, (), saves)
+        return refused
 
     async def set_user(self, endpoint: str, name: str, rules: Sequence[str], saves: Saves) -> None:
         """Make the user what *rules* say, in one command."""

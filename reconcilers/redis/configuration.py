@@ -79,14 +79,22 @@ def saves_for(seen: SeenRedis, *, users: bool = False) -> Saves:
 
 
 def setting_steps(redis: Resource[RedisInstanceSpec], seen: SeenRedis) -> tuple[RedisStep, ...]:
-    """Return the steps that set what differs: the harmless in one, then one for each destructive verb."""
+    """Return the steps that set what differs: the harmless in one, then one for each destructive verb.
+
+    What was refused among others has a step of its own at the end.
+    """
     found = seen.look.settings
     if found is None:
         return ()
     pending = [each for each in differences(redis.spec, found) if each.name not in IMMUTABLE]
     groups: dict[Verb | None, list[Difference]] = {}
+    alone: list[RedisStep] = []
     for each in pending:
-        groups.setdefault(_verb(each, redis.spec, seen.look.info, pending), []).append(each)
+        verb = _verb(each, redis.spec, seen.look.info, pending)
+        if (each.name, each.wanted) in seen.look.refused:
+            alone.append(_step(redis, seen, [each], [], verb))
+        else:
+            groups.setdefault(verb, []).append(each)
     secrets = [
         (name, secret)
         for name, secret in wanted_secrets(redis.spec, seen.passwords).items()
@@ -94,7 +102,7 @@ def setting_steps(redis: Resource[RedisInstanceSpec], seen: SeenRedis) -> tuple[
     ]
     steps = [_step(redis, seen, groups.get(None, []), secrets)] if secrets or None in groups else []
     steps += [_step(redis, seen, group, [], verb) for verb, group in groups.items() if verb is not None]
-    return tuple(steps)
+    return (*steps, *alone)
 
 
 def _step(

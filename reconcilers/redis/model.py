@@ -147,6 +147,8 @@ class Look:
     saved: Saved = Saved.UNKNOWN
     unsaved: str = ""
     """Why the last save failed, where one did."""
+    refused: frozenset[tuple[str, str]] = frozenset()
+    """Settings with values that this run refused among others: each goes by itself."""
 
 
 @dataclass(frozen=True, slots=True)

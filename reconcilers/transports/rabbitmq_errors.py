@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from reconcilers.contract import PermanentError, TransientError
+from reconcilers.rabbitmq.model import MissingError
 
 _UNAUTHORISED: Final = 401
 _NOT_FOUND: Final = 404
@@ -31,8 +32,10 @@ def of_answer(what: str, where: str, user: str, status: int, body: object) -> Tr
     if status == _BAD_REQUEST:
         kind = "InequivalentArguments" if "inequivalent arg" in reason else "Refused"
         return PermanentError(text, reason=kind)
-    # 404: what it builds on is gone; the next look sees that. 5xx: it starts, ends, or has lost its quorum.
-    is_final = _BAD_REQUEST < status < 500 and status not in {_NOT_FOUND, *_PASSING}  # noqa: PLR2004 - the 4xx
+    if status == _NOT_FOUND:
+        return MissingError(text)
+    # 5xx: it starts, ends, or has lost its quorum.
+    is_final = _BAD_REQUEST < status < 500 and status not in _PASSING  # noqa: PLR2004 - the 4xx
     return PermanentError(text, reason="Refused") if is_final else TransientError(text)
 
 

@@ -87,3 +87,20 @@ async def test_a_dead_server_is_said_and_another_one_goes_on(site: Site, tmp_pat
             await daemon.wait(KEY, ConditionType.SYNCED, "ObserveFailed")
             assert daemon.figure("keys") is None
             assert daemon.gauges.of(KEY) is None
+
+
+async def test_a_refused_value_stalls_the_object_soon_and_the_others_are_in_force(
+    site: Site, tmp_path: Path
+) -> None:
+    server = start_as_asked_for(site)
+    async with a_daemon(tmp_path, psa_redis=server.config.address) as daemon:
+        await daemon.declare(KEY, config={"timeout": 77, "maxmemory-policy": "no-such", "hz": 20})
+        text = await daemon.wait(KEY, ConditionType.STALLED, "SettingRefused")
+        assert "maxmemory-policy" in text
+        found = await ask(server, CONFIG, "GET", "timeout", "hz")
+        assert isinstance(found, list)
+        assert set(zip(found[::2], found[1::2], strict=True)) == {("timeout", "77"), ("hz", "20")}
+        commits, looked = daemon.store.commits, daemon.gauges.of(KEY)
+        await asyncio.sleep(1)
+        assert daemon.store.commits == commits
+        assert daemon.gauges.of(KEY) != looked, "it was not even looked at"

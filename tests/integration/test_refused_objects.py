@@ -1,0 +1,103 @@
+"""One object that a server refuses for good is named, and holds back no other one."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from reconcilers.contract import NotSentError, Plan, TransientError
+from tests import builders_elasticsearch, real_rabbitmq, real_redis
+from tests.builders_elasticsearch import drive_core
+from tests.builders_haproxy import said
+from tests.real_redis import a_redis, ask, settings
+
+BAD = {"durable": True, "arguments": {"x-message-ttl": -1}}
+
+
+@pytest.fixture
+def site() -> Iterator[real_redis.Site]:
+    with real_redis.a_site() as site:
+        yield site
+
+
+async def until_blocked(one_pass: Callable[[], Awaitable[Plan[Any]]], passes: int = 8) -> Plan[Any]:
+    """Make passes, as the engine does after a failure, until only what is refused is left."""
+    for _ in range(passes):
+        try:
+            plan = await one_pass()
+        except TransientError:
+            continue
+        if not plan.steps:
+            return plan
+    raise AssertionError(f"not quiet after {passes} passes")
+
+
+async def test_redis_sets_the_others_where_one_value_is_refused(site: real_redis.Site) -> None:
+    server = site.start()
+    spec = {"timeout": 60, "maxmemory-policy": "no-such-policy", "tcp-keepalive": 200, "hz": 20}
+    users = {"app": {"passwords": ["redis-password"], "keys": ["*"], "commands": ["+get"]}}
+    driven = real_redis.drive(a_redis(config=spec, users=users), redis=real_redis.transport(server))
+    plan = await until_blocked(lambda: driven.desk.one_pass(real_redis.KEY))
+
+    assert plan.blocked is not None
+    assert plan.blocked[0] == "SettingRefused"
+    assert "maxmemory-policy" in plan.blocked[1]
+    assert "timeout" not in plan.blocked[1]
+    found = await settings(server, "timeout", "tcp-keepalive", "hz", "maxmemory-policy")
+    assert found == {"timeout": "60", "tcp-keepalive": "200", "hz": "20", "maxmemory-policy": "noeviction"}
+    assert "timeout 60" in (server.folder / "redis.conf").read_text()
+    assert await ask(server, "ACL", "GETUSER", "app") is not None
+
+    # Put right, all is well; and while it was not, nothing was sent again and again.
+    before = len(driven.changes)
+    await until_blocked(lambda: driven.desk.one_pass(real_redis.KEY))
+    assert driven.changes[before:] == []
+    driven.desk.put(a_redis(config={**spec, "maxmemory-policy": "allkeys-lru"}, users=users))
+    plan = await driven.desk.one_pass(real_redis.KEY)
+    assert said(plan) == ["set maxmemory-policy noeviction → allkeys-lru, live, no restart"]
+    assert (await driven.quiet()).blocked is None
+
+
+async def test_redis_sets_what_drifts_later_although_one_value_is_refused(site: real_redis.Site) -> None:
+    server = site.start()
+    spec = {"timeout": 60, "maxmemory-policy": "no-such-policy"}
+    driven = real_redis.drive(a_redis(config=spec), redis=real_redis.transport(server))
+    await until_blocked(lambda: driven.desk.one_pass(real_redis.KEY))
+    await ask(server, "CONFIG", "SET", "timeout", "5")
+    plan = await driven.desk.one_pass(real_redis.KEY)
+    assert said(plan) == ["set timeout 5 → 60, live, no restart"]
+    assert await settings(server, "timeout") == {"timeout": "60"}
+
+
+async def test_rabbitmq_makes_the_others_where_one_queue_is_refused() -> None:
+    async with real_rabbitmq.a_site() as site:
+        wish = real_rabbitmq.a_topology()
+        queues, bindings = {"bad": BAD, **wish["queues"]}, [{"source": "psa.events", "queue": "bad"}]  # type: ignore[dict-item]
+        wish |= {"queues": queues, "bindings": [*bindings, *wish["bindings"]]}  # type: ignore[misc]
+        driven = real_rabbitmq.drive(site.wire, real_rabbitmq.a_rabbit(vhosts={site.vhost: wish}))
+        plan = await until_blocked(lambda: driven.desk.one_pass(real_rabbitmq.KEY))
+
+        assert plan.blocked is not None
+        assert plan.blocked[0] == "Refused"
+        assert "queues/" + site.vhost + "/bad" in plan.blocked[1]
+        assert "no queue 'bad'" in plan.blocked[1]
+        assert await site.names("queues") == ["email", "teams"]
+        assert await site.bound() == ["ticket.* email", "ticket.created teams"]
+
+        queues["bad"] = {"durable": True}
+        driven.desk.put(real_rabbitmq.a_rabbit(vhosts={site.vhost: {**wish, "queues": queues}}))
+        with_it = await driven.quiet()
+        assert with_it.blocked is None
+        assert " bad" in await site.bound()
+
+
+async def test_elasticsearch_makes_the_others_where_one_index_is_refused() -> None:
+    driven, core = drive_core(indices={"a": {"settings": {"nosuch": 1}}, "b": {}, "c": {}})
+    with pytest.raises(NotSentError, match="nosuch"):
+        await driven.desk.one_pass(builders_elasticsearch.KEY)
+    plan = await until_blocked(lambda: driven.desk.one_pass(builders_elasticsearch.KEY))
+    assert plan.blocked is not None
+    assert plan.blocked[0] == "UnknownSetting"
+    assert sorted(core.cluster.world.indices) == ["b", "c"]
+    driven.ask_for(indices={"a": {}, "b": {}, "c": {}})
+    assert (await driven.quiet()).blocked is None
