@@ -101,7 +101,7 @@ _POSTGRES: Final = (
     ),
     Panel(
         "PostgreSQL: what went wrong, a minute",
-        "Deadlocks, queries that replay cancelled, WAL that could not be archived.",
+        "Deadlocks, cancelled queries, WAL not archived.",
         (
             Query("increase(psa_postgres_deadlocks_total[1m])", "{{member}} deadlocks"),
             Query("increase(psa_postgres_conflicts_total[1m])", "{{member}} cancelled"),
@@ -111,12 +111,12 @@ _POSTGRES: Final = (
     ),
     Panel(
         "PostgreSQL: age of the last good backup",
-        "Since it was due, and how old it may become. One that was never good is a gap.",
+        "Hours since it was due; never good is a gap.",
         (
-            Query("time() - psa_postgres_backup_timestamp_seconds", "{{backup}}"),
-            Query("psa_postgres_backup_max_age_seconds", "{{backup}} limit", is_limit=True),
+            Query("(time() - psa_postgres_backup_timestamp_seconds) / 3600", "{{backup}}"),
+            Query("psa_postgres_backup_max_age_seconds / 3600", "{{backup}} limit", is_limit=True),
         ),
-        unit="s",
+        unit="h",
         width=8,
     ),
 )
