@@ -12,7 +12,7 @@ from crds.elasticsearch import ElasticsearchSpec, Index
 from crds.meta import Verb
 from reconcilers.contract import Resource, Step, StepClass
 from reconcilers.elasticsearch.aliases import brought_aliases, is_rolled_over
-from reconcilers.elasticsearch.lifecycle import deletes_from
+from reconcilers.elasticsearch.lifecycle import deletes_from, settings_by
 from reconcilers.elasticsearch.mappings import mapping_difference
 from reconcilers.elasticsearch.model import Delete, Put, SeenCluster, SeenIndex, Thing
 from reconcilers.elasticsearch.normal import (
@@ -43,6 +43,7 @@ STATIC: Final[Mapping[str, str]] = MappingProxyType({
 })  # fmt: skip
 _STATIC_BELOW: Final = ("index.analysis.", "index.similarity.", "index.sort.")
 _REPLICAS: Final = "index.number_of_replicas"
+_AUTO: Final = "index.auto_expand_replicas"
 _POLICY: Final = "index.lifecycle.name"
 
 
@@ -88,6 +89,7 @@ def index_deletions(es: Resource[ElasticsearchSpec], seen: SeenCluster) -> Itera
 def index_problems(spec: ElasticsearchSpec, seen: SeenCluster) -> Iterable[tuple[str, str]]:
     """Yield what an index that exists can never become."""
     for name, asked in spec.indices.items():
+        yield from (("TwoMasters", text) for text in _contested(spec, seen, name).values())
         owners = _alias_owners(seen, name)
         if owners:
             yield "NameTaken", f"{name} is asked as an index, and is an alias of {named(owners)}"
@@ -110,6 +112,29 @@ def index_problems(spec: ElasticsearchSpec, seen: SeenCluster) -> Iterable[tuple
                 " reindex into it and swap the alias"
             )
             yield "MappingConflict", text
+
+
+def _contested(spec: ElasticsearchSpec, seen: SeenCluster, name: str) -> Mapping[str, str]:
+    """Return the settings that somebody else sets otherwise, and who: they are not set, or it never ends."""
+    there = seen.indices.get(name)
+    asked = index_settings(spec.indices[name].settings)
+    known = {**({} if there is None else index_settings(there.settings)), **asked}
+    found: dict[str, str] = {}
+    if _REPLICAS in asked and known.get(_AUTO, "false") != "false":
+        text = f"{_AUTO} is {known[_AUTO]}: the cluster sets it by its nodes"
+        found[_REPLICAS] = f"{_asks(name, _REPLICAS, asked)}, and {text}; leave one of them out, or say false"
+    policy = known.get(_POLICY, "")
+    for setting, values in settings_by(spec, seen, policy).items():
+        other = {phase: value for phase, value in values.items() if asked.get(setting, value) != value}
+        if other:
+            words = ", ".join(f"{value} in its phase {phase}" for phase, value in other.items())
+            text = f"the lifecycle policy {policy} sets {words}; it is left to the policy: leave it out here"
+            found[setting] = f"{_asks(name, setting, asked)}, and {text}"
+    return found
+
+
+def _asks(name: str, setting: str, asked: Leaves) -> str:
+    return f"{setting} of {name} is asked as {asked[setting]}"
 
 
 def _alias_owners(seen: SeenCluster, name: str) -> list[str]:
@@ -140,7 +165,8 @@ def _setting_steps(
     """Yield one step for all settings, and one for a policy where that would delete the index at once."""
     have = index_settings(seen.indices[name].settings)
     asked = index_settings(es.spec.indices[name].settings)
-    want = {key: text for key, text in asked.items() if not is_static(key)}
+    others = _contested(es.spec, seen, name)
+    want = {key: text for key, text in asked.items() if not is_static(key) and key not in others}
     wrong = sorted(key for key, text in want.items() if have.get(key) != text)
     if _POLICY in wrong and _is_doomed(es.spec, seen, name, now):
         wrong.remove(_POLICY)

@@ -11,7 +11,7 @@ from crds.elasticsearch import ElasticsearchSpec, LifecyclePhaseName, LifecycleP
 from crds.meta import Verb
 from reconcilers.contract import Resource, Step, StepClass
 from reconcilers.elasticsearch.model import Body, Delete, Put, SeenCluster, SeenPolicy, Thing
-from reconcilers.elasticsearch.normal import canonical, changes, leaves, listed, named, seconds
+from reconcilers.elasticsearch.normal import canonical, changes, leaves, listed, named, scalar, seconds
 from reconcilers.elasticsearch.templates import OURS, ElasticStep
 
 #: What the server adds to an action that does not say it: libs of ILM 8.x.
@@ -22,6 +22,11 @@ DEFAULTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({
     "migrate": {"enabled": "true"},
     "searchable_snapshot": {"force_merge_index": "true"},
     "shrink": {"allow_write_after_shrink": "false"},
+})  # fmt: skip
+#: Settings that an action gives its index, with the option that has the value. Blocks no spec may name.
+_SETS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({
+    "allocate": {"index.number_of_replicas": "number_of_replicas"},
+    "set_priority": {"index.priority": "priority"},
 })  # fmt: skip
 _DELETE: Final = LifecyclePhaseName.DELETE.value
 
@@ -95,6 +100,21 @@ def deletes_from(spec: ElasticsearchSpec, seen: SeenCluster, name: str) -> float
     """Return the age in seconds from which a policy, as asked or else as it is, deletes; None for never."""
     asked = spec.lifecycle_policies.get(name)
     return _after(seen.policies.get(name)) if asked is None else _deletes_after(policy_body(asked))
+
+
+def settings_by(spec: ElasticsearchSpec, seen: SeenCluster, name: str) -> Mapping[str, Mapping[str, str]]:
+    """Return what a policy, as asked or else as it is, sets of its indices: each setting by phase."""
+    asked, there = spec.lifecycle_policies.get(name), seen.policies.get(name)
+    phases: Body = policy_body(asked) if asked is not None else {} if there is None else there.phases
+    found: dict[str, dict[str, str]] = {}
+    for phase, body in phases.items():
+        actions = body.get("actions") if isinstance(body, dict) else None
+        for action, options in (actions if isinstance(actions, dict) else {}).items():
+            for setting, option in _SETS.get(action, {}).items():
+                value = options.get(option) if isinstance(options, dict) else None
+                if value is not None:
+                    found.setdefault(setting, {})[phase] = scalar(value)
+    return found
 
 
 def policy_body(asked: LifecyclePolicy) -> dict[str, JsonValue]:
