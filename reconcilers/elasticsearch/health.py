@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from crds.elasticsearch import ClusterHealth, ClusterSettingValue, ElasticsearchSpec
+from reconcilers.amounts import between
 from reconcilers.contract import Resource, Step, StepClass
 from reconcilers.elasticsearch.aliases import writer
 from reconcilers.elasticsearch.model import Body, Put, SeenCluster, Thing
@@ -90,8 +91,8 @@ def not_ready(spec: ElasticsearchSpec, seen: SeenCluster) -> Iterable[Trouble]:
         yield "VersionTooLow", f"it runs Elasticsearch {version}, at least {floor} is asked"
     health = seen.health
     if health.status == RED:
-        text = f"the cluster is red: {health.unassigned_shards} shards are on no node, primaries among them"
-        yield "ClusterRed", text
+        shards = between(health.unassigned_shards)
+        yield "ClusterRed", f"the cluster is red: {shards} shards are on no node, primaries among them"
 
 
 def degraded(spec: ElasticsearchSpec, seen: SeenCluster) -> Iterable[Trouble]:
@@ -99,7 +100,7 @@ def degraded(spec: ElasticsearchSpec, seen: SeenCluster) -> Iterable[Trouble]:
     health = seen.health
     if health.status == "yellow" and spec.health is ClusterHealth.GREEN:
         text = (
-            f"the cluster is yellow: {health.unassigned_shards} copies of shards are on no node"
+            f"the cluster is yellow: {between(health.unassigned_shards)} copies of shards are on no node"
             f" of {health.data_nodes} that hold data"
         )
         yield "ClusterYellow", text

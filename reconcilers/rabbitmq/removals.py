@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from crds.meta import Verb
+from reconcilers.amounts import between
 from reconcilers.contract import Change
 from reconcilers.rabbitmq.model import (
     DeleteExchange,
@@ -99,7 +100,7 @@ def _in_the_way(queue: Queue) -> str | None:
         return depth(queue.messages)
     if queue.consumers is None:
         return "perhaps consumers: the broker has counted them not yet"
-    return f"{queue.consumers} consumers" if queue.consumers else None
+    return f"{between(queue.consumers)} consumers" if queue.consumers else None
 
 
 def _bound(broker: Broker, seen: SeenBroker, vhost: str, name: str) -> str | None:

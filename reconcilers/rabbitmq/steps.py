@@ -1,10 +1,10 @@
 """How a change of a broker is put into words, and values compared. Pure."""
 
 from collections.abc import Iterable
-from typing import Final
 
 from crds.meta import Verb
 from crds.rabbitmq import RabbitMQSpec
+from reconcilers.amounts import between
 from reconcilers.contract import Change, Resource, Step, StepClass
 from reconcilers.rabbitmq.model import Arguments, RabbitAction
 
@@ -12,8 +12,6 @@ Broker = Resource[RabbitMQSpec]
 RabbitStep = Step[RabbitAction]
 Trouble = tuple[str, str]
 """Reason and message."""
-_EXACT: Final = 100
-"""Larger depths are told with two digits: a sentence that changes at each look would be news each time."""
 
 
 def a_step(
@@ -64,12 +62,5 @@ def listed(values: Arguments) -> str:
 
 
 def depth(messages: int | None) -> str:
-    """Say how many messages: ``12 messages``, ``about 1200 messages``, ``an unknown number of messages``."""
-    if messages is None:
-        return "an unknown number of messages"
-    if messages == 1:
-        return "1 message"
-    if messages < _EXACT:
-        return f"{messages} messages"
-    digits = len(str(messages)) - 2
-    return f"about {round(messages, -digits)} messages"
+    """Say how many messages: ``10 to 99 messages``, ``an unknown number of messages``."""
+    return "an unknown number of messages" if messages is None else f"{between(messages)} messages"

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from crds.redis import RedisInstanceSpec, RedisInstanceStatus, RedisReplication
+from reconcilers.amounts import between
 from reconcilers.redis.configuration import attested
 from reconcilers.redis.model import Saved, SeenRedis
 from reconcilers.redis.replication import replication_troubles
@@ -70,8 +71,8 @@ def degraded(
     yield from _memory(seen)
     cluster = seen.look.cluster
     if cluster is not None and (cluster.state != "ok" or cluster.failing_slots):
-        text = f"the cluster of {cluster.nodes} nodes is {cluster.state}, {cluster.failing_slots} slots fail"
-        yield "ClusterNotOk", text
+        slots = between(cluster.failing_slots)
+        yield "ClusterNotOk", f"the cluster of {cluster.nodes} nodes is {cluster.state}, {slots} slots fail"
 
 
 def _persistence(spec: RedisInstanceSpec, seen: SeenRedis, now: datetime) -> Iterable[Trouble]:

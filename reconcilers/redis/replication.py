@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from crds.meta import Verb
 from crds.redis import RedisInstanceSpec, RedisInstanceStatus, RedisRole
+from reconcilers.amounts import between
 from reconcilers.contract import Change, Resource, Step, StepClass
 from reconcilers.redis.configuration import RedisStep, saves_for
 from reconcilers.redis.model import Follow, Info, SeenRedis
@@ -17,7 +18,7 @@ def follow_steps(redis: Resource[RedisInstanceSpec], seen: SeenRedis) -> tuple[R
     if wanted is None or is_so or any(follow_problems(redis.spec, seen)):
         return ()
     endpoint = redis.spec.endpoint
-    gone = f": its {info.keys} keys go, and it copies those of {wanted}" if info.keys else ""
+    gone = f": its {between(info.keys)} keys go, and it copies those of {wanted}" if info.keys else ""
     step: RedisStep = Step(
         Follow(endpoint, wanted, saves_for(seen)),
         StepClass.ABSOLUTE,
@@ -41,7 +42,7 @@ def follow_problems(spec: RedisInstanceSpec, seen: SeenRedis) -> Iterable[tuple[
     if seen.primary_emptied is not None and seen.look.info.keys:
         text = (
             f"{wanted} came back without its keys ({seen.primary_emptied}), and this server still has"
-            f" {seen.look.info.keys}: it is not made its replica"
+            f" {between(seen.look.info.keys)} keys: it is not made its replica"
         )
         yield "EmptyPrimary", text
 

@@ -229,7 +229,7 @@ def test_a_replica_is_not_pointed_at_an_emptied_primary_even_with_the_verb() -> 
     assert plan.blocked is not None
     assert plan.blocked[0] == "EmptyPrimary"
     assert said(decide(spec)) == [
-        "make redis a replica of 10.0.0.1:6379: its 5 keys go, and it copies those of 10.0.0.1:6379"
+        "make redis a replica of 10.0.0.1:6379: its 1 to 9 keys go, and it copies those of 10.0.0.1:6379"
     ]
 
 
@@ -278,3 +278,27 @@ def test_a_user_with_the_rights_that_are_asked_is_no_difference_in_another_spell
     for change in changes:
         other = replace(found, **change)
         assert len(decide(one, passwords={"x": "x"}, users={"app": other}).steps) == 1, change
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"memory": Memory(950, 1000, "noeviction")}, {"memory": Memory(960, 1000, "noeviction")}),
+        ({"memory": Memory(1001, 1000, "noeviction")}, {"memory": Memory(1002, 1000, "noeviction")}),
+        ({"replicas": (replace(REPLICA, lag_s=20),)}, {"replicas": (replace(REPLICA, lag_s=40),)}),
+        ({"persistence": replace(GOOD, changes=5)}, {"persistence": replace(GOOD, changes=900)}),
+        ({"keys": 120}, {"keys": 340}),
+        ({"cluster": Cluster("fail", 6, 100)}, {"cluster": Cluster("fail", 6, 120)}),
+    ],
+    ids=["memory near its limit", "memory used up", "lag", "unsaved changes", "keys", "slots"],
+)
+def test_figures_that_move_change_nothing_that_is_kept(before: dict[str, Any], after: dict[str, Any]) -> None:
+    spec = {
+        "maxUnsaved": "5s",
+        "replication": {"maxLag": "10s", "replicaOf": "10.0.0.1:6379"},
+    }
+    if "replicas" in before:
+        spec["replication"] = {"maxLag": "10s"}
+    first, second = decide(spec, **before), decide(spec, **after)
+    assert degraded(first) != "Whole" or first.steps
+    assert first == second
