@@ -83,7 +83,7 @@ def the_rabbit(site: Site, *more: str) -> AnyResource:
     return a_rabbit(vhosts={site.vhost: wish}, nodes={"running": 2}, allow=["delete-queue"])
 
 
-async def test_a_partition_is_seen_and_told_nothing_is_changed_in_it_and_healed_it_is_over(
+async def test_f49_a_partition_is_seen_and_told_nothing_is_changed_in_it_and_healed_it_is_over(
     pair: tuple[LabRabbit, LabRabbit], site: Site
 ) -> None:
     far = transport(pair[1])
