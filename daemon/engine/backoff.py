@@ -36,14 +36,22 @@ def longest_pause_s(kind_s: float, own_s: float) -> float:
 
 
 def pause_after(
-    error: Exception | None, patience: Backoff, failures: int, fraction: float, longest_s: float
+    error: Exception | None,
+    patience: Backoff,
+    failures: int,
+    fraction: float,
+    longest_s: float,
+    *,
+    is_refusal: bool = False,
 ) -> float:
     """Return the seconds to wait after *failures* failures in a row, of which *error* is the last.
 
     What will never do waits longest, however often its kind is looked at; what asked for a rest gets it.
+    A step that was refused for good is not tried again: looking goes on, so the pause only grows where each
+    time others are refused.
     """
     if isinstance(error, PermanentError):
-        return patience.cap_s
+        return patience.pause(failures, fraction) if is_refusal else patience.cap_s
     pause = min(patience.pause(failures, fraction), longest_s)
     asked_s = error.retry_after_s if isinstance(error, TransientError) else None
     return max(pause, asked_s or 0.0)

@@ -344,7 +344,8 @@ class Controller:
         memory = self._memory(taken.key)
         memory.failures += 1
         longest_s, fraction = self._longest_pause_s(resource), self._random.fraction()
-        pause = pause_after(error, patience, memory.failures, fraction, longest_s)
+        refused = memory.refusal is not None and memory.refusal.error is error
+        pause = pause_after(error, patience, memory.failures, fraction, longest_s, is_refusal=refused)
         priority = taken.priority if taken.priority.is_reserved else Priority.RETRY
         self._work.add(taken.key, priority, self._clock.monotonic() + pause)
         if str(error) != memory.said:

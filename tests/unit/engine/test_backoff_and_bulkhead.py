@@ -2,8 +2,9 @@
 
 import pytest
 
-from daemon.engine.backoff import PATIENT, URGENT
+from daemon.engine.backoff import PATIENT, URGENT, pause_after
 from daemon.engine.bulkhead import FIRST_PROBE_S, OPENS_AFTER, WIDTH, Bulkhead
+from reconcilers.contract import PermanentError
 
 
 @pytest.mark.parametrize(
@@ -61,3 +62,12 @@ def test_one_success_closes_the_breaker() -> None:
     door.leave(failed=False, now=100.0)
     assert not door.is_open
     assert door.admits(100.0)
+
+
+def test_what_was_refused_for_good_is_looked_at_on_and_what_cannot_be_seen_is_left_alone() -> None:
+    never = PermanentError("never", reason="Forbidden")
+    assert pause_after(never, PATIENT, 1, 0.0, 5.0) == PATIENT.cap_s
+    pauses = [pause_after(never, PATIENT, failures, 0.0, 5.0, is_refusal=True) for failures in range(1, 12)]
+    assert pauses[0] == 0.5
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == PATIENT.cap_s / 2

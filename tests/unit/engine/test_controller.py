@@ -298,6 +298,16 @@ async def test_a_permanent_refusal_stalls_until_the_spec_changes() -> None:
         assert house.says("a", ConditionType.STALLED) == ("False", "Moving")
 
 
+async def test_what_refused_a_step_is_looked_at_as_often_as_before() -> None:
+    async with a_house(poll_interval=timedelta(seconds=5)) as house:
+        house.knobs.trouble["apply a"] = PermanentError("never", reason="Forbidden")
+        await house.declare("a", cores=3)
+        await asyncio.sleep(60)
+        assert len(house.knobs.turns) == 1
+        assert len(house.knobs.looks) >= 10
+        assert house.says("a", ConditionType.READY) == ("False", "Forbidden")
+
+
 async def test_steps_without_effect_back_off_instead_of_spinning() -> None:
     async with a_house(deaf={"a"}) as house:
         await house.declare("a", cores=3)
