@@ -64,15 +64,15 @@ def _read(path: Path, *, forbidden: int) -> str:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 - a descriptor
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
-                raise TokenError(f"{path}: the token cannot be read: not a regular file")
+                raise TokenError(f"{path}: it cannot be read: not a regular file")
             if found.st_mode & forbidden:
                 mode = f"{found.st_mode & 0o777:03o}"
-                raise TokenError(f"{path}: mode {mode} lets others at the token: chmod 600 {path}")
+                raise TokenError(f"{path}: mode {mode} lets others at it: chmod 600 {path}")
             if found.st_uid not in {0, os.geteuid()}:
-                owner = f"it belongs to uid {found.st_uid}, who knows the token, too"
+                owner = f"it belongs to uid {found.st_uid}, who knows it, too"
                 raise TokenError(f"{path}: {owner}: chown root {path}, or to the daemon's user")
             return file.read(_LARGEST).decode("ascii").strip()
     except OSError as exc:
-        raise TokenError(f"{path}: the token cannot be read: {exc.strerror}") from None
+        raise TokenError(f"{path}: it cannot be read: {exc.strerror}") from None
     except UnicodeDecodeError:
-        raise TokenError(f"{path}: the token cannot be read: it is not ASCII text") from None
+        raise TokenError(f"{path}: it cannot be read: it is not ASCII text") from None

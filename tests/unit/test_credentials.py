@@ -38,7 +38,7 @@ def test_the_mask_of_systemd_s_acl_is_no_access_of_others(tmp_path: Path) -> Non
 
 def test_a_credential_that_everybody_reads_is_refused(tmp_path: Path) -> None:
     a_file(tmp_path / "psa_pve.token", "secret", 0o444)
-    with pytest.raises(TokenError, match="mode 444 lets others at the token"):
+    with pytest.raises(TokenError, match="mode 444 lets others at it"):
         read_token(REFERENCE, handed_over(tmp_path))
 
 

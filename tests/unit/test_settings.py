@@ -266,7 +266,7 @@ def test_all_bad_tokens_are_told_at_once(tmp_path: Path) -> None:
             "  b: {type: proxmox, urls: ['https://b:8006'], tokenFile: /no/b}\n",
         )
     )
-    assert text.count("the token cannot be read: No such file or directory") == 2
+    assert text.count("it cannot be read: No such file or directory") == 2
 
 
 def test_a_missing_file_that_was_asked_for_is_an_error(tmp_path: Path) -> None:

@@ -112,9 +112,7 @@ def test_what_is_no_good_token_is_refused_without_being_shown(
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644])
 def test_a_token_that_others_can_reach_is_refused_with_the_remedy(tmp_path: Path, mode: int) -> None:
     text = refusal(a_file(tmp_path, with_token(tmp_path, mode=mode)))
-    assert (
-        f"alerts.tokenFile: alertmanager.token: mode {mode:03o} lets others at the token: chmod 600" in text
-    )
+    assert f"alerts.tokenFile: alertmanager.token: mode {mode:03o} lets others at it: chmod 600" in text
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
@@ -132,7 +130,7 @@ def test_a_token_of_somebody_else_is_refused_with_the_remedy(tmp_path: Path) -> 
         ("alerts: {}\n", "config.yaml:1:1: error: alerts: who may send alerts is not said"),
         (
             "alerts:\n  tokenFile: /no/such\n",
-            "config.yaml:2:14: error: alerts.tokenFile: /no/such: the token",
+            "config.yaml:2:14: error: alerts.tokenFile: /no/such: it cannot",
         ),
         ("alerts:\n  tokenFile: here\n", "config.yaml:2:14: error: alerts.tokenFile: "),
         ("alerts:\n  token: x\n", 'config.yaml:2:3: error: alerts: there is no field "token"'),
@@ -233,5 +231,5 @@ def test_a_key_with_a_password_is_refused_and_nobody_is_asked_for_it(
 def test_a_file_that_went_bad_since_it_was_checked_is_an_error_of_the_settings(tmp_path: Path) -> None:
     found = settings(tmp_path, with_token(tmp_path))
     (tmp_path / "alertmanager.token").unlink()
-    with pytest.raises(SettingsError, match=r"alerts: .*the token cannot be read"):
+    with pytest.raises(SettingsError, match=r"alerts: .*it cannot be read"):
         found.alert_access()
