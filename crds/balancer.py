@@ -13,7 +13,7 @@ BackendName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$
 ServerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 #: Absolute, never a percentage: ``10%`` is relative to the configured weight, so 10 % of 0 is 0.
 Weight = Annotated[int, Field(strict=True, ge=0, le=256)]
-VersionFloor = Annotated[str, StringConstraints(pattern=r"^\d{1,3}\.\d{1,3}(\.\d{1,3})?$")]
+VersionFloor = Annotated[str, StringConstraints(pattern=r"^\d{1,3}(\.\d{1,3}){0,2}$")]
 
 
 class ServerState(enum.Enum):

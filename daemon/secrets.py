@@ -19,9 +19,7 @@ class SecretFiles:
         file = self._files.get(name)
         if file is None:
             known = ", ".join(sorted(self._files)) or "none"
-            raise PermanentError(
-                f"the settings have no secret {name}: there is {known}", reason="SecretUnavailable"
-            )
+            raise _unavailable(f"the settings have no secret {name}: there is {known}")
         return read_secret(file)
 
 
@@ -33,8 +31,12 @@ def read_secret(file: Path) -> Secret:
     try:
         text = read_token(file)
     except TokenError as exc:
-        raise PermanentError(str(exc), reason="SecretUnavailable") from None
+        raise _unavailable(str(exc)) from None
     if not text:
-        raise PermanentError(f"{file}: it is empty", reason="SecretUnavailable")
+        raise _unavailable(f"{file}: it is empty")
     hide(text)
     return Secret(text)
+
+
+def _unavailable(message: str) -> PermanentError:
+    return PermanentError(message, reason="SecretUnavailable", asked_outside=False)

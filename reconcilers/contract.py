@@ -31,12 +31,14 @@ class NotSentError(TransientError):
 class PermanentError(Exception):
     """The outside will never do it as asked: Stalled until the spec changes.
 
-    ``reason`` is CamelCase and goes into the condition.
+    ``reason`` is CamelCase and goes into the condition. Without ``asked_outside`` only files of our own were
+    read: that is done again soon, for it can annoy nobody.
     """
 
-    def __init__(self, message: str, *, reason: str) -> None:
+    def __init__(self, message: str, *, reason: str, asked_outside: bool = True) -> None:
         super().__init__(message)
         self.reason = reason
+        self.asked_outside = asked_outside
 
 
 @dataclass(frozen=True, slots=True)

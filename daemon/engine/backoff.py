@@ -46,11 +46,12 @@ def pause_after(
 ) -> float:
     """Return the seconds to wait after *failures* failures in a row, of which *error* is the last.
 
-    What will never do waits longest, however often its kind is looked at; what asked for a rest gets it.
+    What will never do waits longest, however often its kind is looked at, unless nobody was asked; what asked
+    for a rest gets it.
     A step that was refused for good is not tried again: looking goes on, so the pause only grows where each
     time others are refused.
     """
-    if isinstance(error, PermanentError):
+    if isinstance(error, PermanentError) and error.asked_outside:
         return patience.pause(failures, fraction) if is_refusal else patience.cap_s
     pause = min(patience.pause(failures, fraction), longest_s)
     asked_s = error.retry_after_s if isinstance(error, TransientError) else None

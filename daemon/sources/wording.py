@@ -27,7 +27,7 @@ PATTERNS: Final[Mapping[str, str]] = MappingProxyType({
     r"^[a-z][a-z0-9-]{0,31}$": "small letters, digits and -, beginning with a letter, 32 at most",
     r"^[^\x00-\x1f\x7f]*$": "text of one line, without control characters",
     r"^[A-Za-z0-9_.:-]{1,64}$": "letters, digits and _ . : -, from 1 to 64 characters",
-    r"^\d{1,3}\.\d{1,3}(\.\d{1,3})?$": 'a version in quotes, such as "2.6" or "2.6.12"',
+    r"^\d{1,3}(\.\d{1,3}){0,2}$": 'a version in quotes, such as "16", "2.6" or "2.6.12"',
     r"^[a-z0-9-]{1,32}$": "small letters, digits and -, such as roundrobin, 32 at most",
     r"^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$": "letters, digits and - (not first or last), 63 at most",
     r"^[A-Za-z][A-Za-z0-9._-]{0,98}[A-Za-z0-9]$": "letters, digits and . _ -, beginning with a letter",

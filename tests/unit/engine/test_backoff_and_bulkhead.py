@@ -71,3 +71,8 @@ def test_what_was_refused_for_good_is_looked_at_on_and_what_cannot_be_seen_is_le
     assert pauses[0] == 0.5
     assert pauses == sorted(pauses)
     assert pauses[-1] == PATIENT.cap_s / 2
+
+
+def test_what_could_not_be_read_here_is_read_again_as_often_as_its_kind_is_looked_at() -> None:
+    missing = PermanentError("no file", reason="SecretUnavailable", asked_outside=False)
+    assert pause_after(missing, PATIENT, 100, 0.9, 5.0) == 5.0
