@@ -14,6 +14,7 @@ from tests.real_releases import CRM, GATEWAY, NEW, OLD, releases
 _AFTER_STEP_S = 60
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_bad_service_behind_a_good_gateway_takes_the_whole_set_back(short_path: Path) -> None:
     with releases(short_path / "lab") as lab, lab.users(100, "--path", f"/api/{CRM}") as users:

@@ -86,6 +86,7 @@ def test_ten_kills_in_a_bad_release_end_where_no_kill_would(short_path: Path) ->
         assert "Quarantined" in lab.psactl("diff").stdout, story
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_kill_while_the_candidate_is_made_and_one_in_the_watch_change_nothing(short_path: Path) -> None:
     with releases(short_path / "lab") as lab, lab.users(_RATE) as users:

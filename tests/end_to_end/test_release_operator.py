@@ -24,6 +24,7 @@ def _is_heard(lab: Releases, code: int, what: str) -> None:
     assert what in _says(lab, "release", "wait", _SUITE, code=code)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_person_pauses_and_rolls_back_and_a_pipeline_hears_of_it(short_path: Path) -> None:
     with releases(short_path / "lab") as lab, lab.users(100) as users:

@@ -15,6 +15,7 @@ from tests.real_releases import CRM, GATEWAY, NEW, OLD, releases
 SPLIT = "TrafficSplit/psa-api-gateway"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(150)
 def test_with_one_node_away_the_other_is_rolled_back_at_once_and_that_one_when_it_is_back(
     short_path: Path,

@@ -11,6 +11,7 @@ from tests.real_releases import GATEWAY, NEW, OLD, releases
 _LIMITS = {"p95": "200ms"}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_candidate_that_is_slow_goes_back_although_it_makes_no_error(short_path: Path) -> None:
     with releases(short_path / "lab") as lab, lab.users(100) as users:

@@ -151,6 +151,7 @@ def test_kill_9_in_a_hook_and_in_the_watch_of_a_release_is_noticed_by_nobody(
     assert machine.show("NRestarts") == "2"
 
 
+@pytest.mark.slow
 def test_a_stop_while_a_hook_is_deaf_stays_in_time_and_the_release_is_rolled_back_after_the_start(
     server: tuple[Machine, Releases],
 ) -> None:
