@@ -1,6 +1,6 @@
 """What exchanges, queues and bindings need; what was made otherwise cannot be changed. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from crds.rabbitmq import BindingWish, ExchangeWish, QueueWish
@@ -64,18 +64,22 @@ def topology_steps(broker: Broker, seen: SeenBroker) -> Iterator[RabbitStep]:
 
 
 def topology_problems(broker: Broker, seen: SeenBroker) -> Iterator[Trouble]:
-    """Yield what differs and cannot be changed, and bindings of what is not there."""
+    """Yield what differs and cannot be changed, with the choices once, and bindings of what is not there."""
+    exchanges: list[tuple[str, list[Difference]]] = []
+    queues: list[tuple[str, list[Difference]]] = []
     for vhost, wish in broker.spec.vhosts.items():
         for name, asked in wish.exchanges.items():
             found = seen.look.exchanges.get((vhost, name))
             if found is not None:
-                yield from _fixed(
-                    f"exchange {name} in {vhost}", "exchange", exchange_differences(asked, found)
-                )
+                differences = [*exchange_differences(asked, found)]
+                exchanges.append((f"exchange {name} in {vhost}", differences))
         for name, wanted in wish.queues.items():
             made = seen.look.queues.get((vhost, name))
             if made is not None:
-                yield from _fixed(f"queue {name} in {vhost}", "queue", queue_differences(wanted, made))
+                queues.append((f"queue {name} in {vhost}", [*queue_differences(wanted, made)]))
+    yield from _fixed("exchange", [each for each in exchanges if each[1]])
+    yield from _fixed("queue", [each for each in queues if each[1]])
+    for vhost in broker.spec.vhosts:
         yield from _unbound(broker, seen, vhost)
 
 
@@ -207,18 +211,18 @@ def _unlike(fields: Iterable[Difference], have: Arguments, asked: Arguments) -> 
             yield name, have.get(name), value
 
 
-def _fixed(thing: str, kind: str, differences: Iterable[Difference]) -> Iterator[Trouble]:
-    """Say both values, and what can be done."""
-    found = list(differences)
+def _fixed(kind: str, found: Sequence[tuple[str, Sequence[Difference]]]) -> Iterator[Trouble]:
+    """Say both values of each thing, and once what can be done."""
     if not found:
         return
-    said = "; ".join(f"{name} is {shown(have)}, {shown(asked)} is asked" for name, have, asked in found)
-    policy = [name for name, _, _ in found if name in _IN_POLICIES]
+    for thing, differences in found:
+        said = [f"{name} is {shown(have)}, {shown(asked)} is asked" for name, have, asked in differences]
+        yield "ImmutableDiffers", f"{thing} is made once for all, and differs: {'; '.join(said)}"
+    policy = [name for _, differences in found for name, _, _ in differences if name in _IN_POLICIES]
     choices = [
         "write into the file what it is",
         f"or name it in absent.{kind}s, with allow: [delete-{kind}], and ask for it again once it is gone",
     ]
     if policy and kind == "queue":
         choices.append(f"or let a policy say {policy[0].removeprefix('x-')}, which can change")
-    text = f"{thing} is made once for all, and differs: {said}; {', '.join(choices)}"
-    yield "ImmutableDiffers", text
+    yield "ImmutableDiffers", ", ".join(choices)

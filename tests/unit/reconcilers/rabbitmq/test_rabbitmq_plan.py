@@ -246,6 +246,15 @@ async def test_an_argument_that_differs_is_told_with_both_values_and_the_choices
     assert plan.blocked == ("ImmutableDiffers", message)
 
 
+async def test_the_choices_are_said_once_however_many_differ() -> None:
+    driven = await converged(FakeRabbit())
+    asked = {"queues": {"email": {"durable": False}, "teams": {"durable": False}}}
+    driven.desk.put(a_rabbit(vhosts={"psa": asked}))
+    plan = await driven.desk.one_pass(KEY)
+    assert plan.blocked is not None
+    assert [plan.blocked[1].count(each) for each in ("durable is true", "write into the file")] == [2, 1]
+
+
 @pytest.mark.parametrize(
     ("messages", "consumers", "reason"),
     [(3, 0, "QueueNotEmpty"), (0, 2, "QueueInUse"), (0, None, "QueueInUse"), (None, 0, "QueueNotEmpty")],
