@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from crds.meta import Key, Mode
+from crds.meta import ConditionType, Key, Mode, Truth
 from daemon.engine.effects import EffectRunner, Ran
 from daemon.engine.gate import Gated, Hold, dependencies, gate, standing_hold
 from daemon.engine.judge import judge, judge_blind
@@ -145,7 +145,8 @@ class Passes:
         )
         trouble = str(passed.ran.error) if passed.ran.error else plan.failed
         failed = self._failure(resource.key, "StepFailed", trouble)
-        return (*passed.ran.results, *self._written(resource, plan, look.view), *failed, report)
+        written = self._written(resource, plan, look.view)
+        return (*passed.ran.results, *written, *failed, *self._worse(resource, plan), report)
 
     def _written(self, resource: AnyResource, plan: Plan[Any], view: View) -> Iterable[Operation]:
         now = self._clock.now()
@@ -212,6 +213,16 @@ class Passes:
         if message is None or (last is not None and (last.reason, last.message) == (reason, message)):
             return
         yield Record(key, self._clock.now(), reason, message, warning=True)
+
+    def _worse(self, resource: AnyResource, plan: Plan[Any]) -> Iterable[Operation]:
+        """Say what has become worse since the last look, unless the plan does so itself."""
+        before = resource.condition(ConditionType.DEGRADED)
+        known = before.reason if before is not None and before.status is Truth.TRUE else None
+        noted = {write.reason for write in plan.writes if isinstance(write, Note)}
+        for each in plan.verdicts:
+            is_worse = each.type is ConditionType.DEGRADED and each.status is Truth.TRUE
+            if is_worse and each.reason not in {known, *noted}:
+                yield Record(resource.key, self._clock.now(), each.reason, each.message, warning=True)
 
     def _is_orphaned(self, resource: AnyResource) -> bool:
         if resource.orphaned_since is not None:

@@ -99,6 +99,7 @@ async def test_a_replica_that_falls_behind_for_ten_minutes_is_written_of_once() 
     reasons = {each.type: each.reason for each in found.conditions if each.status is not Truth.UNKNOWN}
     assert reasons[ConditionType.READY] == "ReplicationLag"
     assert reasons[ConditionType.DEGRADED] == "ConnectionsNearLimit"
+    assert before.last_events[KEY].reason == "ConnectionsNearLimit"
     assert (found.conditions, found.status) == (before.objects[KEY].conditions, before.objects[KEY].status)
     assert after.next_event == before.next_event
     assert machine.store_file.writes == 0
