@@ -34,6 +34,8 @@ class Health(enum.Enum):
     """Not used: checks fail, or it is in maintenance."""
     DOUBTFUL = "doubtful"
     """Used, but one failed check away from DOWN: it was just opened or started, or it is failing."""
+    WAVERING = "wavering"
+    """Used, and its last check failed: another one or more will take it DOWN."""
     UP = "up"
     UNCHECKED = "unchecked"
     """Used, and nobody checks it."""
@@ -225,7 +227,9 @@ def arrange(
     problem = _problem(node, backend, needed) if needed else None
     if problem is not None:
         return Arranged(problem=problem)
-    trusted = {Health.UP, Health.UNCHECKED} | ({Health.DOUBTFUL} if trusts_unchecked else set())
+    trusted = {Health.UP, Health.WAVERING, Health.UNCHECKED} | (
+        {Health.DOUBTFUL} if trusts_unchecked else set()
+    )
     carries = any(_carries(move, trusted) for move in moves)
     kept = [] if carries else [move for move in needed if move.silences]
     if kept and not any(move.share for move in moves):

@@ -1,6 +1,6 @@
 """What cumulative counters say of one tick (differences, segments, who holds how much, who is UP): pure."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from crds.evidence import Mark
@@ -28,6 +28,8 @@ class Reading:
     """A node where the candidate is DOWN."""
     stable_up: bool | None
     """Whether stable is UP: where the candidate is DOWN, if it is somewhere; else anywhere."""
+    stable_wavers: bool
+    """Whether each stable server of those that is UP is no longer, or not yet, passing all of its checks."""
 
 
 def read(marks: tuple[Mark, ...], sample: Sample) -> Reading:
@@ -53,6 +55,7 @@ def read(marks: tuple[Mark, ...], sample: Sample) -> Reading:
         stable_sessions=_held(stable) if sample.stable is not None else 0,
         down_on=next(iter(down_on.values()), None),
         stable_up=_is_up(stable, down_on),
+        stable_wavers=_wavers(stable, down_on),
     )
 
 
@@ -124,3 +127,12 @@ def _is_up(stable: _Found, down_on: Iterable[str]) -> bool | None:
         server.health is not Health.DOWN for node, server in stable if node.socket in sockets or not sockets
     ]
     return any(asked) if asked else None
+
+
+def _wavers(stable: _Found, down_on: Collection[str]) -> bool:
+    up = [
+        server.health
+        for node, server in stable
+        if server.health is not Health.DOWN and (node.socket in down_on or not down_on)
+    ]
+    return bool(up) and all(each in {Health.WAVERING, Health.DOUBTFUL} for each in up)

@@ -170,8 +170,11 @@ def _down(evidence: Evidence, sample: Sample, reading: Reading, lasted_s: float)
 def _is_both(evidence: Evidence, sample: Sample, reading: Reading) -> bool:
     """Whether the candidate is not alone in not working.
 
-    After a time in which neither worked HAProxy may see stable recover some checks earlier; so long a
-    candidate that answers us is not blamed.
+    HAProxy takes a server DOWN that was just opened at its first failed check, and stable some checks later:
+    while those fail, too, it is not the candidate alone. After a time in which neither worked HAProxy may see
+    stable recover some checks earlier; so long a candidate that answers us is not blamed.
     """
-    stable = sample.stable_probe if sample.stable_weight == 0 else reading.stable_up
-    return stable is False or (evidence.down_both_s > 0 and sample.candidate_probe is True)
+    has_traffic = sample.stable_weight > 0
+    stable = reading.stable_up if has_traffic else sample.stable_probe
+    wavers = has_traffic and reading.stable_wavers
+    return stable is False or wavers or (evidence.down_both_s > 0 and sample.candidate_probe is True)

@@ -147,8 +147,10 @@ def health_of(*, rise: int | None, fall: int | None, health: int | None) -> Heal
     if health is None or rise is None or fall is None:
         return Health.UNCHECKED
     # A server that is opened begins at rise: the first check lifts it to the top, or takes it DOWN.
-    just_opened = health <= rise < rise + fall - 1
-    return Health.DOUBTFUL if just_opened else Health.UP
+    top = rise + fall - 1
+    if health <= rise < top:
+        return Health.DOUBTFUL
+    return Health.WAVERING if health < top else Health.UP
 
 
 def _address(host: str, port: str) -> str | None:

@@ -155,6 +155,20 @@ async def test_a_server_that_starts_slowly_has_traffic_and_the_weight_that_was_a
     assert state[5] == "1", "it has started already: the test shows nothing"
 
 
+async def test_a_server_that_fails_some_of_its_checks_wavers_before_it_is_down(site: Site) -> None:
+    transport = a_transport(site.start(site.backend(green="inter 100ms fall 10")))
+
+    async def health() -> Health:
+        backend = the_node(await transport.look("api_backend")).find("api_backend")
+        assert backend is not None
+        return backend.servers[1].health
+
+    await until(health, lambda seen: seen is Health.UP)
+    site.green.is_healthy = False
+    await until(health, lambda seen: seen is Health.WAVERING)
+    await until(health, lambda seen: seen is Health.DOWN)
+
+
 async def test_one_of_two_nodes_that_hangs_costs_the_deadline_once_and_never_the_other(site: Site) -> None:
     healthy, hanging = site.start(), site.start()
     transport = a_transport(hanging, healthy, hanging)

@@ -29,6 +29,30 @@ def test_while_neither_works_it_is_held() -> None:
     assert (said.action, said.reason, said.cause) == (Action.HOLD, "CandidateDown", Cause.BOTH)
 
 
+@pytest.mark.parametrize("health", [Health.WAVERING, Health.DOUBTFUL])
+def test_a_candidate_that_goes_down_some_checks_before_stable_is_not_blamed(health: Health) -> None:
+    entry = Entry().began()
+    entry.node.health = {"blue": health, "green": Health.DOWN}
+    entry.ticks(5, 0, 0, 10, 0)
+    assert entry.judged().action is Action.HOLD
+
+    entry.node.health["blue"] = Health.DOWN
+    entry.ticks(5, 0, 0, 0, 0)
+    said = entry.judged()
+    assert (said.action, said.cause) == (Action.HOLD, Cause.BOTH)
+
+
+def test_stable_that_fails_a_single_check_keeps_a_dead_candidate_for_no_longer_than_that() -> None:
+    entry = Entry().began()
+    entry.node.health = {"blue": Health.WAVERING, "green": Health.DOWN}
+    entry.ticks(2, 0, 0, 10, 0)
+    entry.node.health["blue"] = Health.UP
+    entry.ticks(2, 0, 0, 10, 0)
+    assert entry.judged().action is Action.HOLD
+    entry.tick(0, 0, 10, 0)
+    assert entry.judged().action is Action.ROLL_BACK
+
+
 def test_a_candidate_that_answers_is_given_the_time_until_haproxy_sees_it() -> None:
     entry = both_down()
     entry.node.health["blue"] = Health.UP
