@@ -215,13 +215,14 @@ class Passes:
         yield Record(key, self._clock.now(), reason, message, warning=True)
 
     def _worse(self, resource: AnyResource, plan: Plan[Any]) -> Iterable[Operation]:
-        """Say what has become worse since the last look, unless the plan does so itself."""
+        """Say what has become worse since the last look, unless the plan tells something itself."""
         before = resource.condition(ConditionType.DEGRADED)
         known = before.reason if before is not None and before.status is Truth.TRUE else None
-        noted = {write.reason for write in plan.writes if isinstance(write, Note)}
+        if any(isinstance(write, Note) for write in plan.writes):
+            return
         for each in plan.verdicts:
             is_worse = each.type is ConditionType.DEGRADED and each.status is Truth.TRUE
-            if is_worse and each.reason not in {known, *noted}:
+            if is_worse and each.reason != known:
                 yield Record(resource.key, self._clock.now(), each.reason, each.message, warning=True)
 
     def _is_orphaned(self, resource: AnyResource) -> bool:

@@ -38,6 +38,7 @@ async def test_a_pause_holds_the_watch_and_the_rule_still_acts(live: Color) -> N
         await stage.after(120)
         assert stage.attempt.phase is Phase.WATCH
         assert "paused by anna: because" in stage.says
+        assert stage.reasons(warnings=True) == ["Paused"]
         stage.version(NEW, error_rate=0.3)
         assert await stage.ended(within=timedelta(minutes=1)) == (Phase.ROLLED_BACK, "ErrorRate")
 
