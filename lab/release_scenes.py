@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from lab.control import call_now
-from lab.stage import Stage, Tally, after, text
+from lab.stage import NotSeenError, Stage, Tally, after, text
 
 _RELEASE: Final = "Release/psa-suite"
 _FILE: Final = Path("release.yaml")
@@ -56,7 +56,7 @@ class ReleaseScenes:
         stage.let_users_in(_RATE)
         (stage.lab.desired / _FILE).write_text(_TEXT)
         story.say(f"release.yaml says version 1.1.0; users send {_RATE} requests a second")
-        seconds = stage.needed("the watch to begin", lambda: self._is_in("Watch"), _PATIENCE_S)
+        seconds = self._reached("the watch to begin", "Watch")
         story.say(
             f"{after(seconds)}: hooks passed, three green containers run and are healthy, HAProxy sends half"
             f" of the users there: {stage.shown()}"
@@ -67,7 +67,7 @@ class ReleaseScenes:
         attempt = self._attempt()
         killed = stage.kill_daemon()
         story.say(f"the daemon is killed (pid {killed}) and started again (pid {stage.start_daemon()})")
-        done = stage.needed("1.1.0 to be promoted", lambda: self._is_in("Soak", "Completed"), _PATIENCE_S)
+        done = self._reached("1.1.0 to be promoted", "Soak", "Completed")
         same = self._attempt() == attempt
         story.say(f"{after(done)} 1.1.0 has all traffic: {stage.shown()}. It is still attempt {attempt}:")
         story.quote(self._event("Evidence"))
@@ -87,7 +87,7 @@ class ReleaseScenes:
         """Release a version that fails 5 % of its requests."""
         stage, story = self._stage, self._story
         story.title("A bad release rolls back by itself")
-        stage.needed("1.1.0 to be completed", lambda: self._is_in("Completed"), _PATIENCE_S)
+        self._reached("1.1.0 to be completed", "Completed")
         order = {"service": _GATEWAY, "version": "1.2.0", "fault": {"error_rate": _BAD_SHARE}}
         call_now(stage.lab.socket("app"), "POST", "/lab/fault", order)
         stage.let_users_in(_RATE)
@@ -95,9 +95,9 @@ class ReleaseScenes:
         story.say(
             "release.yaml says 1.2.0; what nobody knows: it fails 5 % of its requests. The limit is 0.1 %"
         )
-        stage.needed("the watch to begin", lambda: self._is_in("Watch", "RolledBack"), _PATIENCE_S)
+        self._reached("the watch to begin", "Watch", "RolledBack")
         story.say(f"hooks and health are well, and half of the users go there: {stage.shown()}")
-        seconds = stage.needed("1.2.0 to be rolled back", lambda: self._is_in("RolledBack"), _PATIENCE_S)
+        seconds = self._reached("1.2.0 to be rolled back", "RolledBack")
         story.say(f"{after(seconds)} all users are back on 1.1.0: {stage.shown()}. The decision:")
         story.quote(self._attempt_text("message"))
         tally = stage.see_users_off()
@@ -155,9 +155,9 @@ class ReleaseScenes:
             " not judge; Prometheus and Alertmanager do, with the rules of metrics/rules"
         )
         stage.needed("1.3.0 to be tried", lambda: self._attempt_text("version") == "1.3.0", _PATIENCE_S)
-        stage.needed("the watch to begin", lambda: self._is_in("Watch", "RolledBack"), _PATIENCE_S)
+        self._reached("the watch to begin", "Watch", "RolledBack")
         story.say(f"half of the users go there: {stage.shown()}")
-        seconds = stage.needed("1.3.0 to be rolled back", lambda: self._is_in("RolledBack"), _PATIENCE_S)
+        seconds = self._reached("1.3.0 to be rolled back", "RolledBack")
         story.say(f"{after(seconds)} Alertmanager has called, and all users are back: {stage.shown()}")
         story.quote(self._attempt_text("message"))
         tally = stage.see_users_off()
@@ -178,8 +178,13 @@ class ReleaseScenes:
         attempt = found.get("attempt") if isinstance(found, Mapping) else None
         return attempt if isinstance(attempt, Mapping) else {}
 
-    def _is_in(self, *phases: str) -> bool:
-        return self._status().get("phase") in phases
+    def _reached(self, what: str, *phases: str) -> float:
+        """Wait until the attempt is in one of *phases*; if that takes too long, show where it is."""
+        try:
+            return self._stage.needed(what, lambda: self._attempt_text("phase") in phases, _PATIENCE_S)
+        except NotSeenError:
+            self._story.quote(self._stage.psactl("release", "status", "psa-suite").stdout)
+            raise
 
     def _attempt(self) -> object:
         return self._status().get("number")

@@ -19,6 +19,7 @@ from typing import Final
 #: No trouble outlives a lab for long, whoever forgets to end it.
 _AT_MOST_S: Final = 600.0
 _TIMEOUT_S: Final = 3.0
+_TRIES: Final = 3
 
 
 def _say(text: str) -> None:
@@ -113,21 +114,26 @@ def _smoke() -> int:
         _say(f"PSA_URL={url!r}: no address to ask")
         return 1
     for path in ("/health", "/"):
-        connection = http.client.HTTPConnection(place.hostname, place.port or 80, timeout=_TIMEOUT_S)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            said = json.loads(answer.read())
-        except (OSError, ValueError, http.client.HTTPException) as exc:
-            _say(f"GET {url}{path}: {exc}")
-            return 1
-        finally:
-            connection.close()
-        _say(f"GET {url}{path}: {answer.status}, version {said.get('version')}")
-        if answer.status != http.HTTPStatus.OK or said.get("version") != wanted:
+        # How often it fails is the watch's question, a smoke test's is whether it works at all.
+        if not any(_is_well(place.netloc, path, wanted) for _ in range(_TRIES)):
             _say(f"200 and version {wanted} were expected")
             return 1
     return 0
+
+
+def _is_well(netloc: str, path: str, wanted: str) -> bool:
+    connection = http.client.HTTPConnection(netloc, timeout=_TIMEOUT_S)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        said = json.loads(answer.read())
+    except (OSError, ValueError, http.client.HTTPException) as exc:
+        _say(f"GET http://{netloc}{path}: {exc}")
+        return False
+    finally:
+        connection.close()
+    _say(f"GET http://{netloc}{path}: {answer.status}, version {said.get('version')}")
+    return answer.status == http.HTTPStatus.OK and said.get("version") == wanted
 
 
 def _gate(name: str) -> int:

@@ -193,11 +193,13 @@ async def test_a_real_haproxys_log_counts_every_request_through_a_reload(site: S
 
 async def test_haproxy_finds_the_socket_of_the_next_daemon(site: Site) -> None:
     haproxy = site.start(log_to=f"{site.folder}/log")
-    await asked(haproxy.config.frontend)
     for _ in range(2):
+        await asked(haproxy.config.frontend)
         with listening(site.folder) as here:
             await asked(haproxy.config.frontend, 4)
-            await _until_answered(here, 4)
+            # HAProxy writes its line behind the answer: that of the request before may still come.
+            await _until_counted(here, "accepted", 4)
+        assert _answers(here) in {4, 5}
 
 
 @pytest.mark.parametrize(
@@ -243,7 +245,11 @@ def _only(green: FaultyServer, *options: str) -> LabBackend:
 
 async def _until_answered(here: Listening, number: int) -> None:
     await _until_counted(here, "accepted", number)
-    assert here.answered("blue").answers + here.answered("green").answers == number
+    assert _answers(here) == number
+
+
+def _answers(here: Listening) -> int:
+    return here.answered("blue").answers + here.answered("green").answers
 
 
 async def _until_counted(here: Listening, result: str, number: int) -> None:

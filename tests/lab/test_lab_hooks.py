@@ -92,6 +92,21 @@ async def test_smoke_asks_the_candidate_itself(runner: HookRunner, number: int) 
     assert site.counts == {"200": 1}
 
 
+async def test_smoke_asks_again_where_a_page_fails_now_and_then(runner: HookRunner, number: int) -> None:
+    host = f"127.{number}.20.111"
+    draws = iter((0.04, 0.5))
+    site = a_site(
+        a_slot(host, service="psa-crm", color=Color.GREEN),
+        AppFault(error_rate=0.05),
+        version="1.2.0",
+        draw=lambda: next(draws),
+    )
+    async with served(site):
+        result = await run(runner, "smoke", against(host, "1.2.0"))
+    assert result.state is HookState.PASSED, result
+    assert site.counts == {"500": 1, "200": 1}
+
+
 @pytest.mark.parametrize(
     ("fault", "version", "said"),
     [
