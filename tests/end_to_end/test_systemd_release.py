@@ -125,6 +125,7 @@ def wait_for_another(machine: Machine, former: int) -> float:
     return machine.wait("a new process", lambda: machine.pid() not in {0, former} and machine.is_active())
 
 
+@pytest.mark.slow
 def test_kill_9_in_a_hook_and_in_the_watch_of_a_release_is_noticed_by_nobody(
     server: tuple[Machine, Releases],
 ) -> None:
