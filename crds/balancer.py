@@ -7,13 +7,13 @@ from typing import Annotated, Self
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from crds.meta import Claim, EndpointName, Model, ObjectName, Selection, Spec
+from crds.versions import VersionFloor
 
 #: HAProxy's own alphabet for proxy and server names; a newline or ``;`` would start another command.
 BackendName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 ServerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 #: Absolute, never a percentage: ``10%`` is relative to the configured weight, so 10 % of 0 is 0.
 Weight = Annotated[int, Field(strict=True, ge=0, le=256)]
-VersionFloor = Annotated[str, StringConstraints(pattern=r"^\d{1,3}(\.\d{1,3}){0,2}$")]
 
 
 class ServerState(enum.Enum):

@@ -6,8 +6,8 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints, WithJsonSchema, model_validator
 
-from crds.balancer import VersionFloor
 from crds.meta import Claim, EndpointName, Model, Selection, Spec
+from crds.versions import VersionFloor
 
 _DEEPEST: Final = 20
 _LONGEST: Final = 8192

@@ -5,7 +5,6 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from crds.balancer import VersionFloor
 from crds.meta import Claim, EndpointName, Model, ObjectName, SecretName, Selection, Spec
 from crds.postgres_values import (
     DatabaseName,
@@ -22,6 +21,7 @@ from crds.postgres_values import (
 )
 from crds.quantity import Duration, MemoryMiB
 from crds.release import HookName
+from crds.versions import VersionFloor
 
 _SHORTEST: Final = timedelta(minutes=15)
 

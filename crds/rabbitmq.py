@@ -14,9 +14,9 @@ from pydantic import (
     model_validator,
 )
 
-from crds.balancer import VersionFloor
 from crds.meta import Claim, EndpointName, Model, SecretName, Selection, Spec
 from crds.quantity import MemoryMiB
+from crds.versions import VersionFloor
 
 _LONGEST: Final = 255
 _RESERVED: Final = "amq."

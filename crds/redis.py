@@ -13,9 +13,9 @@ from pydantic import (
     model_validator,
 )
 
-from crds.balancer import VersionFloor
 from crds.meta import Claim, EndpointName, Model, SecretName, Selection, Spec
 from crds.quantity import Duration
+from crds.versions import VersionFloor
 
 #: Old names of settings; Redis keeps both as one.
 ALIASES: Final = {

@@ -1,12 +1,12 @@
 """What a load balancer's spec asks of the pair, and what is verified: pure."""
 
-import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
 from crds.balancer import BackendWish, LoadBalancerSpec, LoadBalancerStatus, ServerState
 from crds.meta import ConditionType, Truth
+from crds.versions import is_older
 from reconcilers.balancer.model import BalancerAction, SeenBalancer, StateFile, WriteStateFile
 from reconcilers.contract import Change, Note, Plan, Resource, Step, StepClass, Verdict
 from reconcilers.servers import Arranged, Health, Node, NodeDown, Wish, all_waiting, arrange, first_problem
@@ -100,14 +100,8 @@ def _verdict(kind: ConditionType, truth: Truth, found: list[tuple[str, str]]) ->
 
 def _version(spec: LoadBalancerSpec, node: Node) -> Iterable[tuple[str, str]]:
     floor = spec.minimum_version
-    if floor is not None and _numbers(node.version) < _numbers(floor):
+    if floor is not None and is_older(node.version, floor):
         yield "VersionTooLow", f"{node.name} runs HAProxy {node.version}, at least {floor} is asked"
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """Return the leading numbers of a version, three of them: ``2.6.12-1+deb12u4`` gives 2, 6, 12."""
-    match = re.match(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?", version)
-    return tuple(int(part or 0) for part in match.groups()) if match else (0, 0, 0)
 
 
 def _algorithms(spec: LoadBalancerSpec, node: Node) -> Iterable[tuple[str, str]]:

@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from crds.elasticsearch import ClusterHealth, ClusterSettingValue, ElasticsearchSpec
+from crds.versions import is_older
 from reconcilers.amounts import between
 from reconcilers.contract import Resource, Step, StepClass
 from reconcilers.elasticsearch.aliases import writer
@@ -26,12 +27,6 @@ _USUAL_HIGH: Final = "90%"
 Trouble = tuple[str, str]
 
 
-def numbers(version: str) -> tuple[int, ...]:
-    """Return the leading three numbers of a version."""
-    match = re.match(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?", version)
-    return tuple(int(part or 0) for part in match.groups()) if match else (0, 0, 0)
-
-
 def wrong_place(spec: ElasticsearchSpec, seen: SeenCluster) -> Trouble | None:
     """Return why nothing at all is changed here."""
     about = seen.about
@@ -42,7 +37,7 @@ def wrong_place(spec: ElasticsearchSpec, seen: SeenCluster) -> Trouble | None:
         names = f"the cluster's name is {about.cluster_name}, {spec.cluster_name} is asked"
         text = f"{names}: nothing is changed there"
         return "WrongCluster", text
-    if numbers(about.version) < numbers(OLDEST):
+    if is_older(about.version, OLDEST):
         text = f"it runs Elasticsearch {about.version}, this program needs at least {OLDEST}"
         return "VersionTooLow", text
     return None
@@ -87,7 +82,7 @@ def read_only(seen: SeenCluster) -> tuple[str, ...]:
 def not_ready(spec: ElasticsearchSpec, seen: SeenCluster) -> Iterable[Trouble]:
     """Yield what makes the cluster unfit for those who use it."""
     version, floor = seen.about.version, spec.minimum_version
-    if floor is not None and numbers(version) < numbers(floor):
+    if floor is not None and is_older(version, floor):
         yield "VersionTooLow", f"it runs Elasticsearch {version}, at least {floor} is asked"
     health = seen.health
     if health.status == RED:

@@ -4,11 +4,11 @@ A sentence names the limit that is exceeded, and no figure that moves: those are
 and is stored once, for as long as what it says is so.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from crds.postgres import PostgresClusterSpec
+from crds.versions import is_older
 from reconcilers.contract import Resource
 from reconcilers.postgres.model import LostMember, SeenCluster, SeenMember
 from reconcilers.postgres.replication import MEBIBYTE, SILENT_S, behind_bytes, is_silent, rows_of
@@ -26,15 +26,11 @@ def too_old(spec: PostgresClusterSpec, seen: SeenCluster) -> Trouble | None:
     wanted = spec.minimum_version
     if wanted is None:
         return None
-    old = [each for each in seen.answering if _numbers(each.version) < _numbers(wanted)]
+    old = [each for each in seen.answering if is_older(each.version, wanted)]
     if not old:
         return None
     found = ", ".join(f"{each.name} is {each.version}" for each in old)
     return "VersionTooLow", f"{found}; {wanted} or newer is needed"
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(each) for each in re.findall(r"\d+", version)[:3])
 
 
 def not_ready(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> Iterator[Trouble]:

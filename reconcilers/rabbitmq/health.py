@@ -1,10 +1,10 @@
 """What is verified of a broker and not set: version, nodes, alarms, partitions, limits. Pure."""
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
 from crds.rabbitmq import RabbitMQSpec
+from crds.versions import is_older
 from reconcilers.rabbitmq.model import Broker, BrokerNode
 from reconcilers.rabbitmq.steps import Trouble
 
@@ -13,15 +13,9 @@ OLDEST: Final = "3.10"
 _MEBIBYTE: Final = 1024 * 1024
 
 
-def numbers(version: str) -> tuple[int, ...]:
-    """Return the leading three numbers of a version."""
-    match = re.match(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?", version)
-    return tuple(int(part or 0) for part in match.groups()) if match else (0, 0, 0)
-
-
 def too_old(broker: Broker) -> Trouble | None:
     """Return reason and message if this program cannot work with the version."""
-    if numbers(broker.version) >= numbers(OLDEST):
+    if not is_older(broker.version, OLDEST):
         return None
     text = f"it runs RabbitMQ {broker.version}, this program needs at least {OLDEST}"
     return "VersionTooLow", text
@@ -42,7 +36,7 @@ def alarms(broker: Broker) -> tuple[str, ...]:
 def not_ready(spec: RabbitMQSpec, broker: Broker) -> Iterator[Trouble]:
     """Yield what is wrong and cannot be changed through the management API."""
     floor = spec.minimum_version
-    if floor is not None and numbers(broker.version) < numbers(floor):
+    if floor is not None and is_older(broker.version, floor):
         yield "VersionTooLow", f"it runs RabbitMQ {broker.version}, at least {floor} is asked"
     for line in partitions(broker):
         yield "Partitioned", f"{line}: nothing is changed until a person has decided which side counts"

@@ -1,11 +1,11 @@
 """What is verified of a Redis server and not set: version, persistence, memory, commands. Pure."""
 
-import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
 from crds.redis import RedisInstanceSpec, RedisInstanceStatus, RedisReplication
+from crds.versions import is_older
 from reconcilers.amounts import between
 from reconcilers.redis.configuration import attested
 from reconcilers.redis.model import Saved, SeenRedis
@@ -18,16 +18,10 @@ _NEARLY_FULL: Final = 0.9
 Trouble = tuple[str, str]
 
 
-def numbers(version: str) -> tuple[int, ...]:
-    """Return the leading three numbers of a version."""
-    match = re.match(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?", version)
-    return tuple(int(part or 0) for part in match.groups()) if match else (0, 0, 0)
-
-
 def too_old(seen: SeenRedis) -> Trouble | None:
     """Return reason and message if this program cannot work with the version."""
     version = seen.look.info.version
-    if numbers(version) >= numbers(OLDEST):
+    if not is_older(version, OLDEST):
         return None
     return "VersionTooLow", f"it runs Redis {version}, this program needs at least {OLDEST}"
 
@@ -35,7 +29,7 @@ def too_old(seen: SeenRedis) -> Trouble | None:
 def not_ready(spec: RedisInstanceSpec, seen: SeenRedis) -> Iterable[Trouble]:
     """Yield what is wrong and can only be changed in the server's file."""
     version, floor = seen.look.info.version, spec.minimum_version
-    if floor is not None and numbers(version) < numbers(floor):
+    if floor is not None and is_older(version, floor):
         yield "VersionTooLow", f"it runs Redis {version}, at least {floor} is asked"
     present = sorted(seen.look.present_commands)
     if present:
