@@ -4,6 +4,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, StringConstraints, WithJsonSchema
 
+from crds.lines import SETTING_LINE, plain_text
+
 _CUTS_OFF: Final = "a mistake there would cut the daemon or everybody off: it stands in the server's own file"
 _RUNS_CODE: Final = "whoever sets it runs programs as the server: it stands in the server's own file"
 _PLACE: Final = "another place would leave the data behind: it stands in the server's own file"
@@ -34,7 +36,6 @@ REFUSED: Final = {
     "primary_slot_name": _REPLICATION,
     "synchronous_standby_names": "who must confirm decides a person: a name that is away stops all writes",
 }
-_LONGEST_VALUE: Final = 1024
 
 
 def _settable(name: str) -> str:
@@ -45,22 +46,11 @@ def _settable(name: str) -> str:
     return name
 
 
-def _setting(value: object) -> object:
+def _setting(value: object) -> str:
     """Take what YAML makes of a setting: true is on, a number its digits."""
-    match value:
-        case bool():
-            return "on" if value else "off"
-        case int() | float():
-            return str(value)
-        case str():
-            return value
-        case _:
-            raise ValueError('text, a number, true or false is needed, such as 128MB, 200 or "replica"')
-
-
-def _single_line(text: str) -> str:
-    if len(text) > _LONGEST_VALUE or not text.isprintable():
-        raise ValueError(f"one line of at most {_LONGEST_VALUE} characters is needed")
+    text = plain_text(value, "on", "off")
+    if text is None:
+        raise ValueError('text, a number, true or false is needed, such as 128MB, 200 or "replica"')
     return text
 
 
@@ -90,7 +80,7 @@ SettingName = Annotated[
 SettingValue = Annotated[
     str,
     BeforeValidator(_setting),
-    AfterValidator(_single_line),
+    SETTING_LINE,
     WithJsonSchema({"type": "string", "examples": ["128MB", "200", "replica"]}),
 ]
 #: PostgreSQL cuts longer names at 63 bytes without a word. All are quoted where they are used.

@@ -14,18 +14,12 @@ from pydantic import (
     model_validator,
 )
 
+from crds.lines import one_line
 from crds.meta import Claim, EndpointName, Model, SecretName, Selection, Spec
 from crds.quantity import MemoryMiB
 from crds.versions import VersionFloor
 
-_LONGEST: Final = 255
 _RESERVED: Final = "amq."
-
-
-def _single_line(text: str) -> str:
-    if len(text) > _LONGEST or not text.isprintable():
-        raise ValueError(f"one line of at most {_LONGEST} characters is needed")
-    return text
 
 
 def _unreserved(name: str) -> str:
@@ -51,7 +45,7 @@ UserTag = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 #: Without ``~``: with arguments, 3.10 takes that one, and cannot list any binding from then on.
 RoutingKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.*#:@/-]{0,255}$")]
 ArgumentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$")]
-Line = Annotated[str, AfterValidator(_single_line)]
+Line = Annotated[str, one_line(255)]
 Expression = Annotated[Line, AfterValidator(_expression)]
 Value = StrictBool | StrictInt | Line
 Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]

@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from crds.lines import SETTING_LINE, plain_text
 from crds.meta import Claim, EndpointName, Model, SecretName, Selection, Spec
 from crds.quantity import Duration
 from crds.versions import VersionFloor
@@ -63,7 +64,6 @@ REFUSED: Final = {
     "enable-module-command": _IS_CODE,
     "enable-protected-configs": _IS_CODE,
 }
-_LONGEST: Final = 1024
 
 
 def _settable(name: str) -> str:
@@ -73,24 +73,13 @@ def _settable(name: str) -> str:
     return name
 
 
-def _setting(value: object) -> object:
+def _setting(value: object) -> str:
     """Take what YAML makes of a setting: true is yes, a number its digits, a list its words in a row."""
-    match value:
-        case bool():
-            return "yes" if value else "no"
-        case int():
-            return str(value)
-        case list() | tuple():
-            return " ".join(str(_setting(each)) for each in value)
-        case str():
-            return value
-        case _:
-            raise ValueError('text, a number, or a list of them is needed, such as 4gb, 300 or "yes"')
-
-
-def _single_line(text: str) -> str:
-    if len(text) > _LONGEST or not text.isprintable():
-        raise ValueError(f"one line of at most {_LONGEST} characters is needed")
+    if isinstance(value, list | tuple):
+        return " ".join(_setting(each) for each in value)
+    text = plain_text(value, "yes", "no")
+    if text is None:
+        raise ValueError('text, a number, or a list of them is needed, such as 4gb, 300 or "yes"')
     return text
 
 
@@ -98,7 +87,7 @@ SettingName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{1,62}$
 SettingValue = Annotated[
     str,
     BeforeValidator(_setting),
-    AfterValidator(_single_line),
+    SETTING_LINE,
     WithJsonSchema({"type": "string", "examples": ["4gb", "300", "900 1 300 10"]}),
 ]
 #: Redis takes any name without blanks; these reach its ACL file and our sentences.
