@@ -5,6 +5,7 @@ from pathlib import Path
 
 from daemon.credentials import TokenError, read_token
 from daemon.logs import hide
+from daemon.sources.nearest import nearest
 from reconcilers.contract import PermanentError, Secret
 
 
@@ -15,12 +16,19 @@ class SecretFiles:
         self._files = files
 
     def read(self, name: str) -> Secret:
-        """Return the secret; PermanentError SecretUnavailable where there is none, or others can read it."""
+        """Return the secret; PermanentError SecretUnavailable where there is none, or others can read it.
+
+        The error says the secret's name itself.
+        """
         file = self._files.get(name)
         if file is None:
-            known = ", ".join(sorted(self._files)) or "none"
-            raise _unavailable(f"the settings have no secret {name}: there is {known}")
-        return read_secret(file)
+            raise _unavailable(f"the settings have no secret {name}: {self._instead_of(name)}")
+        return _read(file, f"secret {name}: ")
+
+    def _instead_of(self, name: str) -> str:
+        close = nearest(name, self._files)
+        known = ", ".join(sorted(self._files)) or "none"
+        return f"there is {known}" if close is None else f"did you mean {close}?"
 
 
 def read_secret(file: Path) -> Secret:
@@ -28,12 +36,16 @@ def read_secret(file: Path) -> Secret:
 
     Raises PermanentError SecretUnavailable.
     """
+    return _read(file, "")
+
+
+def _read(file: Path, whose: str) -> Secret:
     try:
         text = read_token(file)
     except TokenError as exc:
-        raise _unavailable(str(exc)) from None
+        raise _unavailable(f"{whose}{exc}") from None
     if not text:
-        raise _unavailable(f"{file}: it is empty")
+        raise _unavailable(f"{whose}{file}: it is empty")
     hide(text)
     return Secret(text)
 

@@ -131,8 +131,8 @@ def role_problems(
     cluster: Resource[PostgresClusterSpec], seen: SeenCluster, primary: SeenMember
 ) -> Iterable[tuple[str, str]]:
     """Yield reason and message of what stands in the way of a role."""
-    for name, why in seen.missing.items():
-        yield "SecretUnavailable", f"{name}: {why}"
+    for why in seen.missing.values():
+        yield "SecretUnavailable", why
     known = primary.deep.roles
     for name, wish in cluster.spec.roles.items():
         found = (known or {}).get(name)

@@ -66,9 +66,9 @@ def test_a_password_that_nobody_may_compare_is_said_and_not_written_for_ever() -
 
 def test_a_role_is_not_made_without_the_password_that_it_shall_have() -> None:
     spec = {"roles": {"psa_app": {"password": "lost"}, "reader": {}}}
-    plan = decide(spec=spec, missing={"lost": "there is no such file"})
+    plan = decide(spec=spec, missing={"lost": "secret lost: no such file"})
     assert said(plan) == ["make role reader"]
-    assert plan.blocked == ("SecretUnavailable", "lost: there is no such file")
+    assert plan.blocked == ("SecretUnavailable", "secret lost: no such file")
 
 
 def test_what_is_left_out_is_not_managed() -> None:

@@ -89,8 +89,8 @@ def test_nobody_is_connected_while_the_secret_is_missing_or_the_primary_unseen()
     two = a_standby(conninfo={}, receiver=None)
     standby = {"user": "replicator", "password": "lost"}
     spec = {"replication": {"standbys": {"two": standby}}}
-    plan = decide(a_member(), two, spec=spec, missing={"lost": "no such file"})
-    assert (plan.steps, plan.blocked) == ((), ("SecretUnavailable", "lost: no such file"))
+    plan = decide(a_member(), two, spec=spec, missing={"lost": "secret lost: no such file"})
+    assert (plan.steps, plan.blocked) == ((), ("SecretUnavailable", "secret lost: no such file"))
     assert decide(two, spec={"replication": REPLICATION}).steps == ()
 
 
