@@ -17,7 +17,7 @@ from reconcilers.release.phases import PROMOTED, Happening
 from reconcilers.release.rule import Rule, Sample, SlowLimit, Slowness
 from reconcilers.release.traffic import asked_percent, is_asked, not_read_back
 from reconcilers.release.turn import RULE, SOON, Turn
-from reconcilers.release.watching import advance
+from reconcilers.release.watching import advance, passed_over
 from reconcilers.response_times import Answered
 
 #: Holds under which the watch goes on: what is missing may still come.
@@ -70,12 +70,13 @@ def watched(turn: Turn) -> tuple[Turn, Mapping[str, Judgement]]:
         if not member.is_entry:
             behind[seen.name] = _health(turn, seen, member)
             continue
-        if seen.split is not None and seen.split.spec.overridden(turn.now):
-            # A person has the traffic: what he does to the candidate is no fault of its own.
-            continue
         sample = _sample(turn, seen, member, len(rule.slow_limits))
         before = entries.get(seen.name, Evidence())
-        entries[seen.name] = advance(before, sample, rule, turn.now, elapsed_s=turn.elapsed_s)
+        if seen.split is not None and seen.split.spec.overridden(turn.now):
+            # A person has the traffic: what he does to the candidate is no fault of its own.
+            entries[seen.name] = passed_over(before, sample, turn.now)
+        else:
+            entries[seen.name] = advance(before, sample, rule, turn.now, elapsed_s=turn.elapsed_s)
         answers |= {f"{seen.name} {color.value}": _reading(told) for color, told in seen.answered.items()}
     in_soak = turn.attempt.phase in PROMOTED
     judgements = {
