@@ -1,5 +1,6 @@
 """What this slice asks of a Redis server: a few commands in one exchange, and what their answers come to."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -15,12 +16,16 @@ from reconcilers.redis.answers import (
     read_text,
     read_words,
 )
+from reconcilers.redis.configuration import shown
 from reconcilers.redis.model import Account, Cluster, Info, Look, Questions, Saved, Saves, SaveTo
 
 #: Codes of refusals that end by themselves.
 _PASSING: Final = frozenset({"LOADING", "BUSY", "MASTERDOWN", "READONLY", "MISCONF", "OOM", "CLUSTERDOWN"})
 #: Reasons of refusals that are about one setting.
 _OF_ONE: Final = frozenset({"ImmutableConfig", "SettingRefused"})
+#: Settings whose values are told to nobody.
+_PASSWORDS: Final = frozenset({"masterauth", "requirepass"})
+_PREAMBLE: Final = re.compile(r"CONFIG SET failed( \(possibly related to argument '[^']*'\))? - ")
 _NO_COMMAND: Final = "unknown command"
 _NO_FILE: Final = "the server was started without a configuration file"
 _NO_USERS_FILE: Final = "users are kept in no file: the server has neither an ACL file nor a CONFIG command"
@@ -266,12 +271,23 @@ def _answer(command: Command, reply: Reply) -> Answer:
         return reply
     what = " ".join(command[:2])
     if "immutable config" in reply.text or "protected config" in reply.text:
-        raise PermanentError(f"{what}: {reply.text}; it {_NO_RESTART}", reason="ImmutableConfig")
+        raise PermanentError(f"{_refusal(command, reply.text)}; it {_NO_RESTART}", reason="ImmutableConfig")
     if _NO_COMMAND in reply.text:
         raise PermanentError(f"{what}: the server does not have this command", reason="CommandDisabled")
     if reply.code in _PASSING:
         raise TransientError(f"{what}: {reply.code} {reply.text}")
-    raise PermanentError(f"{what}: {reply.text}", reason="SettingRefused")
+    raise PermanentError(_refusal(command, reply.text), reason="SettingRefused")
+
+
+def _refusal(command: Command, text: str) -> str:
+    """Say which setting was refused, with its value unless that is a password, and why; each word once."""
+    match command:
+        case ("CONFIG", "SET", name, value):
+            what = name if name in _PASSWORDS else f"{name} {shown(value)}"
+            return f"{what}: {_PREAMBLE.sub('', text, count=1)}"
+        case _:
+            what = " ".join(command[:2])
+            return text if what in text else f"{what}: {text}"
 
 
 def _settings(command: Command, reply: Reply) -> Mapping[str, str] | None:
