@@ -84,7 +84,7 @@ class Daemon:
 
 
 def build_daemon(
-    settings: Settings, store: Store, transports: Transports, registry: CollectorRegistry
+    settings: Settings, config: Path, store: Store, transports: Transports, registry: CollectorRegistry
 ) -> Daemon:
     """Put all parts together; nothing runs yet. Raises SettingsError."""
     clock, random = SystemClock(), SystemRandom()
@@ -100,7 +100,8 @@ def build_daemon(
     source = open_source(settings.source.directory, clock, ownership, systems)
     feed = Feed(source, store, clock, random, metrics)
     heartbeat = Heartbeat(clock, controller, metrics, notifier.alive)
-    console = Console(store, controller, feed, clock, version=VERSION, systems=systems)
+    paths = {"state": settings.state, "settings": config}
+    console = Console(store, controller, feed, clock, version=VERSION, systems=systems, paths=paths)
     wishes = Wishes(store, controller, clock)
     unready = "the directory is not read yet"
     alerts = AlertDoor(store, clock, AlertMetrics(registry), settings.alert_access())
@@ -132,7 +133,7 @@ async def serve(settings: Settings, flags: Mapping[str, str], config: Path) -> N
     transports = build_transports(settings, registry)
     listener = listen_tcp(settings.api.listen)
     async with opened_store(settings) as store:
-        daemon = build_daemon(settings, store, transports, registry)
+        daemon = build_daemon(settings, config, store, transports, registry)
         await transports.open()
         stop = asyncio.Event()
         _on_signals(stop, lambda: _reload(config, flags, daemon))

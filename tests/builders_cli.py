@@ -98,6 +98,7 @@ def a_status(**changes: Json) -> Json:
         "mode": "Enforce",
         "effectiveModeText": "Enforce: differences are removed",
         "startedAt": "2026-11-24T09:00:00Z",
+        "paths": {"state": "/var/lib/psa-reconciler", "settings": "/etc/psa-reconciler/config.yaml"},
         "source": {"healthy": True, "message": "", "files": 3, "problems": []},
         "objects": {"total": 2, "ready": 2},
         "endpoints": [

@@ -109,7 +109,7 @@ async def a_site(folder: Path, access: Access | None = ACCESS) -> AsyncIterator[
     releases.fields = watched()
     controller = Controller(store, {"Release": releases}, clock, SystemRandom(), metrics, mode=Mode.ENFORCE)
     feed = Feed(OneSnapshot(), store, clock, SystemRandom(), metrics)
-    console = Console(store, controller, feed, clock, version="1", systems={})
+    console = Console(store, controller, feed, clock, version="1", systems={}, paths={})
     door = AlertDoor(store, clock, AlertMetrics(registry), access)
     wishes = Wishes(store, controller, clock)
     api = Api(console, wishes, store, metrics.exposition, lambda: None, more=door.routes)

@@ -22,25 +22,25 @@ _SETTINGS: Final = "/etc/psa-reconciler/config.yaml"
 @click.option(
     "--state",
     type=click.Path(path_type=Path),
-    default=_STATE,
     envvar="PSA_STATE",
-    show_default=True,
-    help="The daemon's state directory.",
+    help=f"The state directory. Default: the daemon's own; {_STATE} where none answers.",
 )
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    default=_SETTINGS,
     envvar="PSA_CONFIG",
-    show_default=True,
-    help="The daemon's settings.",
+    help=f"The settings. Default: the daemon's own; {_SETTINGS} where none answers.",
 )
 @reaches_daemon
 @click.pass_context
-def doctor(ctx: click.Context, state: Path, config: Path) -> None:
+def doctor(ctx: click.Context, state: Path | None, config: Path | None) -> None:
     """Check what the daemon needs. Each ✖ has its remedy; exit code 1 if there is one."""
     here = session()
-    checks = [*check_machine(Path(__file__).parents[2], config, state), *_daemon(here)]
+    found = _asked(here)
+    if isinstance(found, DaemonStatus):
+        state, config = state or found.state, config or found.settings
+    home, settings = Path(__file__).parents[2], config or Path(_SETTINGS)
+    checks = [*check_machine(home, settings, state or Path(_STATE)), *_daemon(here, found)]
     for check in checks:
         click.echo(here.out.say(check.tone, check.text))
         if check.detail:
@@ -50,11 +50,16 @@ def doctor(ctx: click.Context, state: Path, config: Path) -> None:
     ctx.exit(Exit.FAILED if any(check.tone is Tone.BAD for check in checks) else Exit.OK)
 
 
-def _daemon(here: Session) -> Iterator[Check]:
+def _asked(here: Session) -> DaemonStatus | CommandError:
     try:
-        status = here.status()
+        return here.status()
     except CommandError as exc:
-        yield Check(Tone.BAD, exc.message, exc.hint or "journalctl -u psa-reconciler")
+        return exc
+
+
+def _daemon(here: Session, status: DaemonStatus | CommandError) -> Iterator[Check]:
+    if isinstance(status, CommandError):
+        yield Check(Tone.BAD, status.message, status.hint or "journalctl -u psa-reconciler")
         return
     yield Check(Tone.GOOD, f"the daemon answers at {here.socket}, version {status.version}")
     yield _mode(status)

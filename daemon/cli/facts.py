@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from daemon.cli.failures import CommandError
@@ -145,12 +146,14 @@ class EndpointState:
 
 @dataclass(frozen=True, slots=True)
 class DaemonStatus:
-    """How the daemon is."""
+    """How the daemon is, and where it keeps its state and reads its settings."""
 
     version: str
     mode: str
     mode_text: str
     started_at: datetime | None
+    state: Path
+    settings: Path
     source_healthy: bool
     source_message: str
     files: int
@@ -271,12 +274,14 @@ def happening(raw: Any) -> Happening:
 
 def daemon_status(raw: Any) -> DaemonStatus:
     """Parse the daemon's status."""
-    source, objects = raw["source"], raw["objects"]
+    source, objects, paths = raw["source"], raw["objects"], raw["paths"]
     return DaemonStatus(
         version=line(raw["version"]),
         mode=line(raw["mode"]),
         mode_text=line(raw["effectiveModeText"]),
         started_at=instant(raw["startedAt"]),
+        state=Path(line(paths["state"])),
+        settings=Path(line(paths["settings"])),
         source_healthy=bool(source["healthy"]),
         source_message=line(source["message"] or ""),
         files=int(source["files"]),

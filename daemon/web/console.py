@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from crds.freeze import FREEZE, freeze_at
@@ -40,13 +41,16 @@ class Console:
         *,
         version: str,
         systems: Mapping[str, str],
+        paths: Mapping[str, Path],
     ) -> None:
+        """Take *systems*, each endpoint's type, and *paths*, where the state and the settings are."""
         self._store = store
         self._controller = controller
         self._feed = feed
         self._clock = clock
         self._version = version
         self._systems = systems
+        self._paths = {name: str(path.absolute()) for name, path in paths.items()}
         self._started_at = clock.now()
 
     @property
@@ -62,6 +66,7 @@ class Console:
             "mode": self._controller.mode.value,
             "effectiveModeText": self._mode_text(),
             "startedAt": instant(self._started_at),
+            "paths": {**self._paths},
             "source": self._source(),
             "objects": {"total": len(objects), "ready": sum(resource.is_ready() for resource in objects)},
             "endpoints": [self._endpoint(name) for name in sorted(self._systems)],

@@ -83,7 +83,8 @@ async def a_daemon(folder: Path, **kinds: AnyReconciler) -> AsyncIterator[Runnin
     controller = Controller(store, reconcilers, clock, SystemRandom(), metrics, mode=Mode.ENFORCE)
     source = OneSnapshot()
     feed = Feed(source, store, clock, SystemRandom(), metrics)
-    console = Console(store, controller, feed, clock, version="1", systems={"pve": "proxmox"})
+    paths = {"state": folder, "settings": folder / "config.yaml"}
+    console = Console(store, controller, feed, clock, version="1", systems={"pve": "proxmox"}, paths=paths)
     wishes = Wishes(store, controller, clock)
     api = Api(
         console, wishes, store, metrics.exposition, lambda: None if console.is_ready else "not read yet"

@@ -53,6 +53,7 @@ async def test_every_reading_command_understands_the_daemon(tmp_path: Path) -> N
         assert (await psactl(running, "plan"))[:2] == (0, "Nothing to do.\n")
         assert (await psactl(running, "wait", "--all"))[:2] == (0, "✔ 1 object ready\n")
         assert (await psactl(running, "get", "ct/oen"))[0] == 3
+        assert f"state directory {tmp_path}: " in (await psactl(running, "doctor"))[1]
 
     await with_daemon(tmp_path, story)
 

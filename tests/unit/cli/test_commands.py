@@ -116,6 +116,24 @@ def test_the_doctor_is_content_where_all_is_well(pipe: Psactl, tmp_path: Path) -
     assert "MiB free" in ran.out
 
 
+def test_the_doctor_looks_where_the_daemon_says_unless_told_otherwise(
+    daemon: RecordedDaemon, pipe: Psactl, tmp_path: Path
+) -> None:
+    its, other = tmp_path / "its", tmp_path / "other"
+    its.mkdir()
+    daemon.status = a_status(paths={"state": str(its), "settings": str(its / "config.yaml")})
+
+    ran = pipe("doctor")
+    assert ran.code == 0
+    assert f"✔ state directory {its}: " in ran.out
+    assert f"there are no settings {its}/config.yaml" in ran.out
+
+    ran = pipe("doctor", "--state", str(other), "--config", str(other / "config.yaml"))
+    assert ran.code == 1
+    assert f"✖ state directory {other}: " in ran.out
+    assert f"there are no settings {other}/config.yaml" in ran.out
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
