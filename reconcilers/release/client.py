@@ -149,11 +149,13 @@ async def probe(prober: Prober, address: str, port: int, health: Health, version
         return Probe(Well.NO, f"{where} answers {answer.status}")
     try:
         found = json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return Probe(Well.NO, f"{where} answers no JSON")
     if not isinstance(found, dict):
         return Probe(Well.NO, f"{where} answers no JSON object")
     for name, wanted in {**health.expect, "version": version}.items():
-        if str(found.get(name)) != wanted:
-            return Probe(Well.NO, f"{where} says {name} {str(found.get(name))[:60]!r}, not {wanted!r}")
+        told = found.get(name)
+        text = told if isinstance(told, str) else json.dumps(told)
+        if text != wanted:
+            return Probe(Well.NO, f"{where} says {name} {text[:60]!r}, not {wanted!r}")
     return Probe(Well.YES, f"{where} is well, {version}")

@@ -30,7 +30,7 @@ class HttpProbe:
         url = f"http://{host}:{port}{path}"
         try:
             async with self._open().get(url, allow_redirects=False) as response:
-                return HttpAnswer(response.status, await response.content.read(_LARGEST))
+                return HttpAnswer(response.status, await _body_of(response))
         except TimeoutError as exc:
             raise TransientError(f"{url}: no answer within {self._timeout.total:g} s") from exc
         except (aiohttp.ClientError, OSError, ValueError) as exc:
@@ -50,3 +50,12 @@ class HttpProbe:
                 connector=connector, timeout=self._timeout, trust_env=False, auto_decompress=False
             )
         return self._session
+
+
+async def _body_of(response: aiohttp.ClientResponse) -> bytes:
+    """Return the body, however many pieces it comes in, up to a reasonable size."""
+    parts, room = [], _LARGEST
+    while room and (part := await response.content.read(room)):
+        parts.append(part)
+        room -= len(part)
+    return b"".join(parts)
