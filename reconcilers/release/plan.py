@@ -212,8 +212,14 @@ def _pace(turn: Turn) -> timedelta:
     attempt = turn.attempt
     since = attempt.promoted_at
     if attempt.phase is Phase.SOAK and not turn.is_settled and since is not None and attempt.hold is None:
-        return _SLOWLY if turn.now - since > _LIVELY else turn.again
+        return _SLOWLY if turn.now - since > _LIVELY and not _is_in_doubt(turn) else turn.again
     return turn.again
+
+
+def _is_in_doubt(turn: Turn) -> bool:
+    """Whether the last look was bad: whether that lasts shall be known soon."""
+    evidence = (*turn.memo.entries.values(), *turn.memo.behind.values())
+    return any(each.down_s > 0 or each.hang_s > 0 for each in evidence)
 
 
 def _let_go(turn: Turn) -> Turn:

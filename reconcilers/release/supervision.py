@@ -17,7 +17,7 @@ from reconcilers.release.phases import PROMOTED, Happening
 from reconcilers.release.rule import Rule, Sample, SlowLimit, Slowness
 from reconcilers.release.traffic import asked_percent, is_asked, not_read_back
 from reconcilers.release.turn import RULE, SOON, Turn
-from reconcilers.release.watching import advance, passed_over
+from reconcilers.release.watching import advance, lasting, passed_over
 from reconcilers.response_times import Answered
 
 #: Holds under which the watch goes on: what is missing may still come.
@@ -93,9 +93,10 @@ def _health(turn: Turn, seen: SeenMember, member: Member) -> Evidence:
     stable = None if member.stable is None else _is_well(seen, member.stable)
     update: dict[str, object] = {"ticked_at": turn.now, "stable_up": stable, "stable_probe": stable}
     if is_known:
-        both_s = before.down_both_s + turn.lasted_s * (stable is False)
+        down_s = lasting(before.down_s, turn.lasted_s) if ill else 0.0
+        both_s = before.down_both_s + (down_s - before.down_s) * (stable is False)
         update |= {
-            "down_s": before.down_s + turn.lasted_s if ill else 0.0,
+            "down_s": down_s,
             "down_both_s": both_s if ill else 0.0,
             "down_reason": ill,
         }

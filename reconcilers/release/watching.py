@@ -14,6 +14,8 @@ _HANG_S: Final = 3.0
 #: How fast the memory of its rate, and of what both roles hold, fades.
 _RATE_S: Final = 5.0
 _USUAL_S: Final = 60.0
+#: Since when it was bad the first bad look does not tell; in a long soak the last good one was 10 s ago.
+_FIRST_S: Final = 1.0
 
 
 def advance(
@@ -53,6 +55,11 @@ def advance(
     update |= _hanging(evidence, sample, reading, lasted_s)
     update |= _down(evidence, sample, reading, lasted_s)
     return evidence.model_copy(update=update)
+
+
+def lasting(before_s: float, lasted_s: float) -> float:
+    """Return how long something was bad that was so for *before_s* at the last look, *lasted_s* ago."""
+    return before_s + (lasted_s if before_s > 0 else min(lasted_s, _FIRST_S))
 
 
 def passed_over(evidence: Evidence, sample: Sample, now: datetime) -> Evidence:
@@ -141,7 +148,7 @@ def _hanging(evidence: Evidence, sample: Sample, reading: Reading, lasted_s: flo
         "rate": rate,
         "usual_sessions": usual,
         "excess_sessions": excess,
-        "hang_s": evidence.hang_s + lasted_s if is_hanging else 0.0,
+        "hang_s": lasting(evidence.hang_s, lasted_s) if is_hanging else 0.0,
     }
 
 
@@ -155,10 +162,11 @@ def _down(evidence: Evidence, sample: Sample, reading: Reading, lasted_s: float)
         # Where neither answers us and HAProxy reaches both, the way from here is broken.
         reason = "its health check fails"
     is_unknown = not reason and reading.sessions is None and sample.candidate_probe is None
-    down_s = evidence.down_s if is_unknown else evidence.down_s + lasted_s if reason else 0.0
+    down_s = evidence.down_s if is_unknown else lasting(evidence.down_s, lasted_s) if reason else 0.0
+    gained_s = lasted_s if is_unknown else down_s - evidence.down_s
     return {
         "down_s": down_s,
-        "down_both_s": evidence.down_both_s + lasted_s * _is_both(evidence, sample, reading)
+        "down_both_s": evidence.down_both_s + gained_s * _is_both(evidence, sample, reading)
         if down_s
         else 0.0,
         "down_reason": evidence.down_reason if is_unknown else reason,
