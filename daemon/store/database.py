@@ -114,11 +114,18 @@ class Database:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             for sql, row in statements:
-                self._connection.execute(sql, row)
-        except sqlite3.Error:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
+                self._put(sql, row)
+            self._connection.execute("COMMIT")
+        finally:
+            # Whatever stood in the way: a transaction that stays open would refuse all that follow.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def _put(self, sql: str, row: Row) -> None:
+        try:
+            self._connection.execute(sql, row)
+        except UnicodeEncodeError:
+            self._connection.execute(sql, tuple(map(_encodable, row)))
 
     def load(self) -> State:
         """Return what the database holds; raise UnreadableRowError for an object of another version."""
@@ -182,6 +189,11 @@ class Database:
     def _next(self, table: str) -> int:
         highest = self._rows(f"SELECT coalesce(max(id), 0) FROM {table}")[0][0]  # noqa: S608
         return int(highest or 0) + 1
+
+
+def _encodable(cell: Cell) -> Cell:
+    """Return text without halves of surrogate pairs, which the JSON of others may have."""
+    return cell.encode("utf-8", "replace").decode() if isinstance(cell, str) else cell
 
 
 def _suspension(row: Row) -> Suspend:
