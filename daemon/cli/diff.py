@@ -1,13 +1,11 @@
 """psactl diff."""
 
-from collections.abc import Sequence
-
 import click
 
 from daemon.cli.documents import data_option, document
-from daemon.cli.facts import Planned, PlannedStep, plans, understood
+from daemon.cli.facts import PlannedStep
 from daemon.cli.failures import compared
-from daemon.cli.planning import ask, closing, obstacles, outcome
+from daemon.cli.planning import Asked, ask, closing, obstacles, outcome
 from daemon.cli.screen import Screen, Tone
 from daemon.cli.session import reaches_daemon, session
 
@@ -20,30 +18,29 @@ from daemon.cli.session import reaches_daemon, session
 def diff(ctx: click.Context, words: tuple[str, ...], form: str | None) -> None:
     """Compare the real things with the files, field by field. Nothing is changed.
 
-    Exit code 0: no difference; 1: differences, or something waits or is blocked; 2: an error.
+    Exit code 0: no difference; 1: differences, or something waits or is blocked; 2: an error. Problems that
+    no step mends are named, and do not count.
     """
     here = session()
     with compared():
         here.warn_of_observe_mode()
-        answer = ask(here, words)
-        found = understood(plans, answer)
+        asked = ask(here, words)
     if form is not None:
-        click.echo(document(answer, form))
+        click.echo(document(asked.answer, form))
     else:
-        click.echo("\n".join(told(found, here.out)))
-    ctx.exit(outcome(found))
+        click.echo("\n".join(told(asked, here.out)))
+    ctx.exit(outcome(asked.plans))
 
 
-def told(found: Sequence[Planned], screen: Screen) -> list[str]:
-    """Return the differences of each object, and a line that sums them up."""
+def told(asked: Asked, screen: Screen) -> list[str]:
+    """Return the differences of each object, and lines that sum them up."""
     lines, count = [], 0
-    for planned in found:
+    for planned in asked.plans:
         fields = [_field(step, screen) for step in planned.steps]
         count += sum(max(len(step.changes), 1) for step in planned.steps)
         said = [line for step in fields for line in step] + obstacles(planned, screen, tells_verbs=True)
         lines += [screen.paint(planned.key, Tone.TITLE), *said] if said else []
-    total = closing(found, count, "difference")
-    return [*lines, *([""] if lines else []), screen.say(Tone.PLAIN, total)]
+    return [*lines, *([""] if lines else []), *closing(asked, count, "difference", screen)]
 
 
 def _field(step: PlannedStep, screen: Screen) -> list[str]:

@@ -1,13 +1,11 @@
 """psactl plan."""
 
-from collections.abc import Sequence
-
 import click
 
 from daemon.cli.documents import data_option, document
-from daemon.cli.facts import Planned, PlannedStep, plans, understood
+from daemon.cli.facts import Planned, PlannedStep
 from daemon.cli.failures import compared
-from daemon.cli.planning import ask, closing, obstacles, outcome
+from daemon.cli.planning import Asked, ask, closing, obstacles, outcome
 from daemon.cli.screen import Screen, Tone
 from daemon.cli.session import reaches_daemon, session
 
@@ -20,28 +18,27 @@ from daemon.cli.session import reaches_daemon, session
 def plan(ctx: click.Context, words: tuple[str, ...], form: str | None) -> None:
     """Look at the real things anew and show what would be done. Nothing is changed.
 
-    Exit code 0: nothing to do; 1: steps, or something waits or is blocked; 2: an error.
+    Exit code 0: nothing to do; 1: steps, or something waits or is blocked; 2: an error. Problems that no
+    step mends are named, and do not count.
     """
     here = session()
     with compared():
         here.warn_of_observe_mode()
-        answer = ask(here, words)
-        found = understood(plans, answer)
+        asked = ask(here, words)
     if form is not None:
-        click.echo(document(answer, form))
+        click.echo(document(asked.answer, form))
     else:
-        click.echo("\n".join(told(found, here.out)))
-    ctx.exit(outcome(found))
+        click.echo("\n".join(told(asked, here.out)))
+    ctx.exit(outcome(asked.plans))
 
 
-def told(found: Sequence[Planned], screen: Screen) -> list[str]:
-    """Return the plans as numbered sentences, and a line that sums them up."""
+def told(asked: Asked, screen: Screen) -> list[str]:
+    """Return the plans as numbered sentences, and lines that sum them up."""
     lines, number = [], 0
-    for planned in found:
+    for planned in asked.plans:
         said, number = told_of_one(planned, screen, number)
         lines += [screen.paint(planned.key, Tone.TITLE), *said] if said else []
-    total = closing(found, number, "step")
-    return [*lines, *([""] if lines else []), screen.say(Tone.PLAIN, total)]
+    return [*lines, *([""] if lines else []), *closing(asked, number, "step", screen)]
 
 
 def told_of_one(planned: Planned, screen: Screen, number: int = 0) -> tuple[list[str], int]:

@@ -16,6 +16,7 @@ _PASSING: Final = frozenset({"Changing", "Waiting", "Running", "DependencyNotRea
 _ENDED: Final = frozenset(phase.value for phase in ENDED)
 #: Of a release that has not ended, and does not go back.
 _RUNNING: Final = frozenset(phase.value for phase in Phase if phase not in ENDED | BROKEN)
+_UNKNOWN: Final = "Unknown"
 #: Conditions whose True is bad news; the others' False is.
 _BAD_WHEN_TRUE: Final = frozenset({"Degraded", "Drifted", "Stalled"})
 
@@ -73,15 +74,19 @@ def _by_conditions(found: Thing, ready: Condition) -> State:
     if ready.status == "False":
         return State(ready.reason, _tone(ready.reason), ready.since, ready.message)
     if ready.status != "True":
-        return State("Unknown", Tone.BUSY, ready.since, ready.message or ready.reason)
+        return State(_UNKNOWN, Tone.BUSY, ready.since, ready.message or ready.reason)
     if source is not None and source.status == "False":
         return State(
             "Ready", Tone.GOOD, ready.since, f"its file is refused, last good kept: {source.message}"
         )
     degraded = found.condition("Degraded")
     if degraded is not None and degraded.status == "True":
-        return State("Degraded", Tone.BAD, degraded.since, degraded.message)
+        return _degraded(degraded)
     return State("Ready", Tone.GOOD, ready.since, _hint(found))
+
+
+def _degraded(condition: Condition) -> State:
+    return State("Degraded", Tone.BAD, condition.since, condition.message)
 
 
 def _hint(found: Thing) -> str:
@@ -96,6 +101,16 @@ def _tone(reason: str) -> Tone:
     if reason in _HELD:
         return Tone.HELD
     return Tone.BUSY if reason in _PASSING else Tone.BAD
+
+
+def problem_of(found: Thing) -> State | None:
+    """Return what is wrong with an object as it was last seen; None if nothing is, or somebody holds it."""
+    state, degraded = state_of(found), found.condition("Degraded")
+    if state.tone is Tone.BAD or (state.word == _UNKNOWN and is_seen(found)):
+        return state
+    if state.tone is Tone.HELD or not is_seen(found) or degraded is None or degraded.status != "True":
+        return None
+    return _degraded(degraded)
 
 
 def is_ready(found: Thing) -> bool:
