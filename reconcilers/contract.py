@@ -296,6 +296,8 @@ class Plan(Generic[ActionT]):
     """Why the real thing is not ours: steps wait for ``adopt: true``."""
     blocked: tuple[str, str] | None = None
     """Reason and message of what will not move until a person or the spec does something: Stalled."""
+    independent: bool = False
+    """Whether steps stand alone: one that the outside refuses for good is left out and stops no other one."""
     failed: str | None = None
     """What failed outside since the last look: retried with back-off."""
     outlives_file: bool = False

@@ -8,9 +8,19 @@ from typing import Any
 from crds.balancer import LoadBalancerSpec, TrafficSplitSpec
 from crds.meta import Condition, ConditionType, Key, Truth
 from crds.service import ServiceSpec
+from daemon.engine.refusals import Refusals
 from daemon.store.operations import Apply
 from daemon.store.state import State, advance
-from reconcilers.contract import Amend, AnyResource, Declare, Plan, Reconciler, Verdict
+from reconcilers.contract import (
+    Amend,
+    AnyResource,
+    Declare,
+    PermanentError,
+    Plan,
+    Reconciler,
+    Step,
+    Verdict,
+)
 from tests.builders import START, a_resource
 from tests.fakes.haproxy import FakeBackend, FakeServer
 
@@ -99,8 +109,12 @@ class Desk:
     state: State = field(default_factory=State)
     now: datetime = START
     """Wall time of the next pass."""
+    refusals: dict[Key, Refusals] = field(default_factory=dict)
 
     def put(self, resource: AnyResource) -> AnyResource:
+        before = self.state.objects.get(resource.key)
+        if before is not None and before.spec != resource.spec:
+            self.refusals.pop(resource.key, None)
         owned = dict(self.state.owned)
         if resource.owner is not None:
             owned[resource.owner] = owned.get(resource.owner, frozenset()) | {resource.key}
@@ -110,16 +124,30 @@ class Desk:
 
     async def look(self, key: Key) -> Plan[Any]:
         reconciler, resource = self.reconcilers[key.kind], self.state.objects[key]
-        return reconciler.plan(resource, await reconciler.observe(resource, self.state), self.now)
+        plan = reconciler.plan(resource, await reconciler.observe(resource, self.state), self.now)
+        return self._refusals(key).sorted_out(plan, self.now.timestamp())
+
+    def _refusals(self, key: Key) -> Refusals:
+        return self.refusals.setdefault(key, Refusals())
 
     async def one_pass(self, key: Key, *, crash_after: int | None = None) -> Plan[Any]:
         """Look, carry out and keep what was found; a crash after so many steps keeps nothing."""
         plan = await self.look(key)
         for step in plan.steps[:crash_after]:
-            await self.reconcilers[key.kind].apply(step)
+            await self._apply(key, step, independent=plan.independent)
         if crash_after is None or crash_after >= len(plan.steps):
             self.keep(key, plan)
         return plan
+
+    async def _apply(self, key: Key, step: Step[Any], *, independent: bool) -> None:
+        try:
+            await self.reconcilers[key.kind].apply(step)
+        except PermanentError as exc:
+            if not independent or not exc.asked_outside:
+                raise
+            self._refusals(key).note(step, exc, self.now.timestamp())
+        else:
+            self._refusals(key).succeeded(step)
 
     async def until_quiet(self, key: Key, passes: int = 10) -> Plan[Any]:
         plan = await self.one_pass(key)

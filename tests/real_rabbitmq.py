@@ -21,7 +21,7 @@ from crds.rabbitmq import RabbitMQSpec
 from lab.rabbitmq import LabRabbit, RabbitConfig
 from lab.users import as_user
 from metrics.rabbitmq import RabbitMetrics
-from reconcilers.contract import AnyResource, NotSentError, PermanentError, Plan, Secret, TransientError
+from reconcilers.contract import AnyResource, PermanentError, Plan, Secret, TransientError
 from reconcilers.gauges import Gauges
 from reconcilers.rabbitmq.client import Call, RabbitBrokers, Reply, Wire
 from reconcilers.rabbitmq.reconciler import RabbitReconciler
@@ -104,9 +104,6 @@ class Driven:
 
     async def quiet(self, key: Key = KEY) -> Plan[Any]:
         """Make passes until nothing is left to do but what was refused."""
-        for _ in range(5):
-            with contextlib.suppress(NotSentError):
-                return await self.desk.until_quiet(key)
         return await self.desk.until_quiet(key)
 
 

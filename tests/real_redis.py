@@ -14,7 +14,7 @@ from crds.meta import Key
 from crds.redis import RedisInstanceSpec
 from lab.redis import LabRedis, RedisConfig
 from metrics.redis import RedisMetrics
-from reconcilers.contract import AnyResource, PermanentError, Secret
+from reconcilers.contract import AnyResource, PermanentError, Plan, Secret
 from reconcilers.gauges import Gauges
 from reconcilers.redis.client import Command, RedisServers, Refused, Reply
 from reconcilers.redis.reconciler import RedisReconciler
@@ -115,7 +115,7 @@ class Driven:
         reading |= {("COMMAND", "INFO"), ("CLUSTER", "INFO"), ("INFO",)}
         return [each for each in self.sent if each[:2] not in reading]
 
-    async def quiet(self, key: Key = KEY) -> Any:
+    async def quiet(self, key: Key = KEY) -> Plan[Any]:
         """Make passes until nothing is left to do."""
         return await self.desk.until_quiet(key)
 

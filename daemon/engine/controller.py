@@ -8,14 +8,15 @@ from typing import Any, Final
 
 import structlog
 
-from crds.meta import ConditionType, Key, Mode, Truth
+from crds.meta import Key, Mode
 from daemon.engine.backoff import PATIENT, URGENT, Backoff, longest_pause_s, pause_after
 from daemon.engine.bulkhead import Bulkhead
 from daemon.engine.effects import AtPoint, EffectRunner, nothing_happens
 from daemon.engine.interests import Interests, has_new_request, is_asked_anew
 from daemon.engine.judge import judge_blind
-from daemon.engine.memory import Memory, Refusal, is_stale
+from daemon.engine.memory import Memory, Refusal
 from daemon.engine.passes import AnyReconciler, Look, Passed, Passes, poll_interval
+from daemon.engine.staleness import watch_staleness
 from daemon.engine.tally import effects
 from daemon.engine.workset import Priority, Taken, WorkSet
 from daemon.ports import Clock, Random
@@ -29,7 +30,6 @@ from reconcilers.contract import (
     Plan,
     TransientError,
     Urgency,
-    Verdict,
 )
 
 log = structlog.stdlib.get_logger()
@@ -97,8 +97,7 @@ class Controller:
     def wake(self, key: Key, priority: Priority = Priority.CHANGE, after_s: float = 0.0) -> None:
         """Look at *key* soon; a person's wish also ends back-off and quarantine."""
         if priority >= Priority.CHANGE:
-            memory = self._memory(key)
-            memory.rested()
+            self._memory(key).asked()
         self._work.add(key, priority, self._clock.monotonic() + after_s)
         self._wake.set()
 
@@ -114,7 +113,7 @@ class Controller:
 
     async def look(self, resource: AnyResource) -> Look:
         """Observe and plan one object now; nothing is changed."""
-        return await self._passes.look(resource, self.mode)
+        return await self._passes.look(resource, self._memory(resource.key), self.mode)
 
     def breaker_is_open(self, endpoint: str) -> bool:
         """Whether ordinary passes are kept away from *endpoint*."""
@@ -157,23 +156,7 @@ class Controller:
 
     async def watch_staleness(self) -> None:
         """For ever: say Unknown of what has not been seen for three poll intervals."""
-        while True:
-            await self._clock.sleep(1.0)
-            now = self._clock.monotonic()
-            for key, resource in self._store.state.objects.items():
-                interval = poll_interval(self._reconcilers[key.kind], resource)
-                ready = resource.condition(ConditionType.READY)
-                known = ready is not None and ready.status is not Truth.UNKNOWN
-                if known and is_stale(self._memory(key), interval, now):
-                    await self._say_stale(key)
-
-    async def _say_stale(self, key: Key) -> None:
-        message = "the last observation is older than three poll intervals"
-        verdict = Verdict(ConditionType.READY, Truth.UNKNOWN, "ObservationStale", message)
-        try:
-            await self._store.commit([Report(key, self._clock.now(), (verdict,))])
-        except CommitError as exc:
-            log.exception("commit.failed", object=str(key), error=str(exc))
+        await watch_staleness(self._store, self._reconcilers, self._memory, self._clock)
 
     def _memory(self, key: Key) -> Memory:
         return self._memories.setdefault(key, Memory(seen_at=self._clock.monotonic()))

@@ -1,8 +1,8 @@
 """Carries out steps with the journal around them: intents before, results after, numbered points between."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -40,6 +40,8 @@ class Ran:
     running: tuple[Step[Any], ...]
     results: tuple[Operation, ...]
     error: TransientError | PermanentError | None
+    refused: Mapping[int, PermanentError] = field(default_factory=dict)
+    """What the outside said to independent steps that it will never do, by their place among the steps."""
 
 
 class EffectRunner:
@@ -51,32 +53,44 @@ class EffectRunner:
         self._at_point = at_point
 
     async def run(
-        self, resource: AnyResource, steps: tuple[Step[Any], ...], apply: Apply, *, deadline: timedelta
+        self,
+        resource: AnyResource,
+        steps: tuple[Step[Any], ...],
+        apply: Apply,
+        *,
+        deadline: timedelta,
+        independent: bool = False,
     ) -> Ran:
         """Carry out *steps* in order up to the first one that fails; each may take *deadline*.
 
+        Where they are *independent*, one that is refused for good does not end it.
         Raises CommitError if the intents cannot be kept; then nothing was done outside.
         """
         intents = await self._begin(resource, [s for s in steps if s.step_class is not StepClass.ABSOLUTE])
         done: list[Step[Any]] = []
         running: list[Step[Any]] = []
         results: list[Operation] = []
+        refused: dict[int, PermanentError] = {}
         error: TransientError | PermanentError | None = None
-        for step in steps:
+        for number, step in enumerate(steps):
             self._at_point(f"before {type(step.action).__name__}")
             outcome, error = await self._attempt(step, apply, deadline.total_seconds())
             self._at_point(f"after {type(step.action).__name__}")
             now = self._clock.now()
             if step.step_class is not StepClass.ABSOLUTE:
                 results.append(Settle(intents.pop(0), outcome, now))
+            if independent and isinstance(error, PermanentError) and error.asked_outside:
+                refused[number] = error
+                error = None
+                continue
             if error is not None:
                 break
             (running if outcome.kind is OutcomeKind.RUNNING else done).append(step)
             results.append(Record(resource.key, now, type(step.action).__name__, step.summary))
             log.info("step.applied", step=step.summary, target=step.target, outcome=outcome.kind.value)
         never_begun = Outcome(OutcomeKind.FAILED, message="not attempted: an earlier step failed")
-        results += [Settle(number, never_begun, self._clock.now()) for number in intents]
-        return Ran(tuple(done), tuple(running), tuple(results), error)
+        results += [Settle(intent, never_begun, self._clock.now()) for intent in intents]
+        return Ran(tuple(done), tuple(running), tuple(results), error, refused)
 
     async def commit(self, operations: tuple[Operation, ...]) -> None:
         """Commit the results of a pass together with what it found. Raises CommitError."""

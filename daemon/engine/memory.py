@@ -1,9 +1,9 @@
 """What the engine remembers of each object between passes; gone with the process, and no harm done."""
 
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from daemon.engine.refusals import Refusals
 from reconcilers.contract import PermanentError, Step
 
 QUARANTINE_AFTER: Final = 5
@@ -35,6 +35,8 @@ class Memory:
     """Before this the same steps are not repeated."""
     refusal: Refusal | None = None
     """Steps that met a permanent error: not tried again while they and the spec are the same."""
+    refusals: Refusals = field(default_factory=Refusals)
+    """The same, a step each, where steps are independent."""
     said: str = ""
     """The failure that was logged last; the same again is no news."""
     panic: str | None = None
@@ -74,7 +76,7 @@ class Memory:
         self.failures = self.repeats = self.panics = 0
         self.applied, self.refusal, self.panic, self.quarantined, self.said = (), None, None, None, ""
 
-
-def is_stale(memory: Memory, poll_interval: timedelta, now: float) -> bool:
-    """Whether the last observation is older than three poll intervals (DESIGN §3)."""
-    return now - memory.seen_at > 3 * poll_interval.total_seconds()
+    def asked(self) -> None:
+        """Forget what would keep it waiting: somebody wants it to be tried now."""
+        self.rested()
+        self.refusals.forget()

@@ -27,6 +27,7 @@ from reconcilers.contract import (
     PermanentError,
     Plan,
     Reconciler,
+    Step,
     TransientError,
     View,
 )
@@ -46,6 +47,8 @@ class Look:
     waits_for: Hold | None
     view: View
     error: TransientError | PermanentError | None = None
+    whole: Plan[Any] | None = None
+    """The plan with what was refused lately, which ``plan`` leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class Passes:
         self._clock = clock
         self._random = random
 
-    async def look(self, resource: AnyResource, mode: Mode) -> Look:
+    async def look(self, resource: AnyResource, memory: Memory, mode: Mode) -> Look:
         """Observe and plan; change nothing, inside or outside."""
         reconciler = self._reconcilers[resource.key.kind]
         view = self._store.state
@@ -95,7 +98,8 @@ class Passes:
         suspended = self._store.is_suspended(resource.key, now)
         standing = standing_hold(resource, mode=mode, suspended=suspended, waits_for=waits_for)
         held = None if standing is None else (standing.reason, standing.message)
-        plan = reconciler.plan(replace(resource, held=held), seen, now)
+        whole = reconciler.plan(replace(resource, held=held), seen, now)
+        plan = memory.refusals.sorted_out(whole, self._clock.monotonic())
         gated = gate(
             resource,
             plan,
@@ -103,12 +107,12 @@ class Passes:
             standing=standing,
             intents=self._store.state.intents(resource.key),
         )
-        return Look(plan, gated, waits_for, view)
+        return Look(plan, gated, waits_for, view, whole=whole)
 
     async def make(self, resource: AnyResource, memory: Memory, mode: Mode) -> Passed:
         """Make one whole pass. Raises CommitError, and whatever a broken reconciler raises."""
-        look = await self.look(resource, mode)
-        if look.plan is None:
+        look = await self.look(resource, memory, mode)
+        if look.plan is None or look.whole is None:
             await self._report_blind(resource, look)
             return Passed(look)
         now = self._clock.monotonic()
@@ -119,10 +123,14 @@ class Passes:
         if steps and not withheld:
             apply = self._reconcilers[resource.key.kind].apply
             deadline = self._reconcilers[resource.key.kind].pass_deadline
-            ran = await self._effects.run(resource, steps, apply, deadline=deadline)
+            ran = await self._effects.run(
+                resource, steps, apply, deadline=deadline, independent=look.plan.independent
+            )
+        news = self._learn(memory, steps, ran)
+        look = replace(look, plan=memory.refusals.sorted_out(look.whole, now))
         passed = Passed(look, ran, withheld)
         try:
-            await self._effects.commit(self._findings(resource, passed))
+            await self._effects.commit(self._findings(resource, passed, news))
         except StaleError as exc:
             log.info("pass.stale", object=str(resource.key), why=str(exc))
         else:
@@ -130,7 +138,20 @@ class Passes:
         await self._effects.commit(ran.results)
         return replace(passed, stale=True)
 
-    def _findings(self, resource: AnyResource, passed: Passed) -> tuple[Operation, ...]:
+    def _learn(self, memory: Memory, steps: tuple[Step[Any], ...], ran: Ran) -> tuple[PermanentError, ...]:
+        """Remember what was refused, in the order in which it happened; return what is news."""
+        news = []
+        for number, step in enumerate(steps):
+            error = ran.refused.get(number)
+            if error is None and step in ran.done:
+                memory.refusals.succeeded(step)
+            elif error is not None and memory.refusals.note(step, error, self._clock.monotonic()):
+                news.append(error)
+        return tuple(news)
+
+    def _findings(
+        self, resource: AnyResource, passed: Passed, news: tuple[PermanentError, ...]
+    ) -> tuple[Operation, ...]:
         """Return all that the pass has to say, results of its steps first."""
         plan, look, now = passed.look.plan, passed.look, self._clock.now()
         if plan is None:
@@ -146,7 +167,9 @@ class Passes:
         trouble = str(passed.ran.error) if passed.ran.error else plan.failed
         failed = self._failure(resource.key, "StepFailed", trouble)
         written = self._written(resource, plan, look.view)
-        return (*passed.ran.results, *written, *failed, *self._worse(resource, plan), report)
+        refused = (Record(resource.key, now, each.reason, str(each), warning=True) for each in news)
+        worse = self._worse(resource, plan)
+        return (*passed.ran.results, *written, *refused, *failed, *worse, report)
 
     def _written(self, resource: AnyResource, plan: Plan[Any], view: View) -> Iterable[Operation]:
         now = self._clock.now()

@@ -19,6 +19,7 @@ def effects(passed: Passed) -> Iterable[str]:
     if not passed.withheld:
         yield from ("ok" for _ in ran.done)
         yield from ("started" for _ in ran.running)
+        yield from ("failed" for _ in ran.refused)
         if ran.error is not None:
             surely_not = isinstance(ran.error, NotSentError | PermanentError)
             yield "failed" if surely_not else "unknown"

@@ -66,6 +66,7 @@ def plan_elasticsearch(
         verdicts=tuple(_verdicts(es.spec, seen)),
         status=status,
         waiting=waiting,
+        independent=True,
         blocked=_first(
             (
                 *index_problems(es.spec, seen),

@@ -15,7 +15,6 @@ from reconcilers.elasticsearch.model import ElasticAction, NoMaster, SeenCluster
 from reconcilers.elasticsearch.observe import observe_elasticsearch
 from reconcilers.elasticsearch.plan import plan_elasticsearch
 from reconcilers.gauges import Gauge, Gauges
-from reconcilers.refusals import Refusals
 
 _COLORS: Final = ("green", "yellow", "red")
 
@@ -38,7 +37,6 @@ class ElasticsearchReconciler:
         self._client = client
         self._metrics = metrics
         self._gauges = gauges
-        self._refusals = Refusals()
         self._now = now
 
     def endpoint(self, resource: Resource[ElasticsearchSpec]) -> str | None:
@@ -59,14 +57,10 @@ class ElasticsearchReconciler:
     def plan(
         self, resource: Resource[ElasticsearchSpec], seen: SeenElasticsearch, now: datetime
     ) -> Plan[ElasticAction]:
-        return self._refusals.sorted_out(plan_elasticsearch(resource, seen, now), now)
+        return plan_elasticsearch(resource, seen, now)
 
     async def apply(self, step: Step[ElasticAction]) -> Outcome:
-        try:
-            await apply_action(self._client, step.action)
-        except PermanentError as exc:
-            raise self._refusals.note(step, exc, self._now()) from exc
-        self._refusals.succeeded(step)
+        await apply_action(self._client, step.action)
         return DONE
 
     def gone(self, key: Key) -> None:

@@ -41,6 +41,7 @@ def plan_rabbitmq(broker: Resource[RabbitMQSpec], seen: SeenBroker, now: datetim
         verdicts=tuple(_verdicts(broker.spec, seen)),
         status=status,
         waiting=waiting,
+        independent=True,
         blocked=_joined(problems) if problems else None,
     )
 

@@ -23,7 +23,6 @@ from reconcilers.rabbitmq.client import RabbitClient
 from reconcilers.rabbitmq.model import BrokerNode, Look, MissingError, Place, Queue, RabbitAction, SeenBroker
 from reconcilers.rabbitmq.observe import observe_rabbitmq
 from reconcilers.rabbitmq.plan import plan_rabbitmq
-from reconcilers.refusals import Refusals
 
 
 class RabbitReconciler:
@@ -46,7 +45,6 @@ class RabbitReconciler:
         self._secrets = secrets
         self._metrics = metrics
         self._gauges = gauges
-        self._refusals = Refusals()
         self._now = now
 
     def endpoint(self, resource: Resource[RabbitMQSpec]) -> str | None:
@@ -63,7 +61,7 @@ class RabbitReconciler:
         return seen
 
     def plan(self, resource: Resource[RabbitMQSpec], seen: SeenBroker, now: datetime) -> Plan[RabbitAction]:
-        return self._refusals.sorted_out(plan_rabbitmq(resource, seen, now), now)
+        return plan_rabbitmq(resource, seen, now)
 
     def _tell(self, resource: Resource[RabbitMQSpec], look: Look) -> None:
         """Keep the figures of this look, for those queues that the file names."""
@@ -87,11 +85,7 @@ class RabbitReconciler:
         try:
             await apply_action(self._client, step.action)
         except MissingError as exc:
-            error = PermanentError(str(exc), reason="MissingEnd")
-            raise self._refusals.note(step, error, self._now()) from exc
-        except PermanentError as exc:
-            raise self._refusals.note(step, exc, self._now()) from exc
-        self._refusals.succeeded(step)
+            raise PermanentError(str(exc), reason="MissingEnd") from exc
         return DONE
 
     def gone(self, key: Key) -> None:

@@ -43,6 +43,7 @@ def plan_redis(redis: Resource[RedisInstanceSpec], seen: SeenRedis, now: datetim
         writes=tuple(_notes(before, status)),
         verdicts=tuple(_verdicts(redis.spec, seen, status, now, steps)),
         status=status,
+        independent=True,
         blocked=_first(
             (
                 *role_problems(redis.spec, seen),

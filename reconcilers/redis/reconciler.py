@@ -23,7 +23,6 @@ from reconcilers.redis.client import RedisClient
 from reconcilers.redis.model import Info, RedisAction, SeenRedis
 from reconcilers.redis.observe import observe_redis
 from reconcilers.redis.plan import plan_redis
-from reconcilers.refusals import Refusals
 
 
 class RedisReconciler:
@@ -47,7 +46,6 @@ class RedisReconciler:
         self._now = now
         self._secrets = secrets
         self._gauges = gauges
-        self._refusals = Refusals()
 
     def endpoint(self, resource: Resource[RedisInstanceSpec]) -> str | None:
         return resource.spec.endpoint
@@ -66,7 +64,7 @@ class RedisReconciler:
     def plan(
         self, resource: Resource[RedisInstanceSpec], seen: SeenRedis, now: datetime
     ) -> Plan[RedisAction]:
-        return self._refusals.sorted_out(plan_redis(resource, seen, now), now)
+        return plan_redis(resource, seen, now)
 
     def _tell(self, resource: Resource[RedisInstanceSpec], info: Info) -> None:
         """Keep the figures of this look for the gates of releases."""
@@ -87,11 +85,7 @@ class RedisReconciler:
         self._gauges.tell(resource.key, Gauge(self._now(), values, epoch=info.run_id))
 
     async def apply(self, step: Step[RedisAction]) -> Outcome:
-        try:
-            await apply_action(self._client, step.action)
-        except PermanentError as exc:
-            raise self._refusals.note(step, exc, self._now()) from exc
-        self._refusals.succeeded(step)
+        await apply_action(self._client, step.action)
         return DONE
 
     def gone(self, key: Key) -> None:

@@ -122,7 +122,10 @@ def _hold_ends(turn: Turn) -> Turn:
         return turn.released("its time is over")
     if hold.exit is HoldExit.STAY or not _has_way_out(turn):
         again = hold.model_copy(update={"until": turn.now + _PAGE_AGAIN})
-        return turn.changed(hold=again).noted(hold.reason, f"still: {hold.message}", warning=True)
+        # How long makes it another event than the last one: the same again would tell nobody.
+        minutes = (turn.now - hold.since).total_seconds() / 60
+        text = f"still, after {minutes:.0f} min: {hold.message}"
+        return turn.changed(hold=again).noted(hold.reason, text, warning=True)
     message = f"nobody ended the hold {hold.reason} in time: {hold.message}"
     return turn.moved(Happening.OVERDUE, reason=hold.reason, message=message, trigger=Trigger.DEADLINE)
 

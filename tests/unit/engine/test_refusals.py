@@ -1,66 +1,70 @@
 """One refused step holds back no other one."""
 
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
-from reconcilers.contract import NotSentError, PermanentError, Plan, Step, StepClass
-from reconcilers.refusals import AGAIN_AFTER, Refusals
-from tests.builders import START
+from daemon.engine.refusals import AGAIN_AFTER_S, Refusals
+from reconcilers.contract import PermanentError, Plan, Step, StepClass
 
 
 def a_step(name: str) -> Step[str]:
     return Step(name, StepClass.ABSOLUTE, target=name, summary=f"make {name}")
 
 
-PLAN = Plan(steps=(a_step("bad"), a_step("good")))
+PLAN = Plan(steps=(a_step("bad"), a_step("good")), independent=True)
 WHY = PermanentError("bad is no good", reason="Refused")
 
 
 def test_what_was_refused_blocks_itself_and_the_others_go_on() -> None:
     refusals = Refusals()
-    assert refusals.sorted_out(PLAN, START) is PLAN
-    raised = refusals.note(PLAN.steps[0], WHY, START)
-    assert isinstance(raised, NotSentError)
-    assert str(raised) == "refused: bad is no good"
-    plan = refusals.sorted_out(PLAN, START)
+    assert refusals.sorted_out(PLAN, 0.0) is PLAN
+    assert refusals.note(PLAN.steps[0], WHY, 0.0)
+    assert not refusals.note(PLAN.steps[0], WHY, 0.0), "it is no news the second time"
+    plan = refusals.sorted_out(PLAN, 0.0)
     assert (plan.steps, plan.blocked) == ((a_step("good"),), ("Refused", "bad is no good"))
 
 
 def test_what_blocked_before_is_said_first() -> None:
     refusals = Refusals()
-    refusals.note(PLAN.steps[0], WHY, START)
-    plan = refusals.sorted_out(replace(PLAN, blocked=("Immutable", "it cannot")), START)
+    refusals.note(PLAN.steps[0], WHY, 0.0)
+    plan = refusals.sorted_out(replace(PLAN, blocked=("Immutable", "it cannot")), 0.0)
     assert plan.blocked == ("Immutable", "it cannot; bad is no good")
 
 
 def test_another_spec_is_another_step_and_tried_at_once() -> None:
     refusals = Refusals()
-    refusals.note(PLAN.steps[0], WHY, START)
-    changed = Plan(steps=(a_step("better"), a_step("good")))
-    assert refusals.sorted_out(changed, START) is changed
+    refusals.note(PLAN.steps[0], WHY, 0.0)
+    changed = Plan(steps=(a_step("better"), a_step("good")), independent=True)
+    assert refusals.sorted_out(changed, 0.0) is changed
 
 
 @pytest.mark.parametrize("cause", ["five minutes", "a success"])
 def test_it_is_tried_again_behind_the_others_and_still_said(cause: str) -> None:
-    refusals, now = Refusals(), START
+    refusals, now = Refusals(), 0.0
     refusals.note(PLAN.steps[0], WHY, now)
     if cause == "a success":
         refusals.succeeded(a_step("good"))
     else:
-        now += AGAIN_AFTER
+        now += AGAIN_AFTER_S
     plan = refusals.sorted_out(PLAN, now)
     assert (plan.steps, plan.blocked) == ((a_step("good"), a_step("bad")), ("Refused", "bad is no good"))
 
     refusals.note(PLAN.steps[0], WHY, now)
-    assert refusals.sorted_out(PLAN, now + timedelta(seconds=1)).steps == (a_step("good"),)
+    assert refusals.sorted_out(PLAN, now + 1).steps == (a_step("good"),)
     refusals.succeeded(PLAN.steps[0])
     assert refusals.sorted_out(PLAN, now) is PLAN
 
 
-def test_what_concerns_the_whole_server_is_no_refusal_of_one_step() -> None:
+def test_steps_that_build_on_each_other_are_never_sorted_out() -> None:
     refusals = Refusals()
-    error = PermanentError("no such password", reason="WrongCredentials")
-    assert refusals.note(PLAN.steps[0], error, START) is error
-    assert refusals.sorted_out(PLAN, START) is PLAN
+    refusals.note(PLAN.steps[0], WHY, 0.0)
+    plan = replace(PLAN, independent=False)
+    assert refusals.sorted_out(plan, 0.0) is plan
+
+
+def test_who_asks_for_it_now_gets_it_tried_now() -> None:
+    refusals = Refusals()
+    refusals.note(PLAN.steps[0], WHY, 0.0)
+    refusals.forget()
+    assert refusals.sorted_out(PLAN, 0.0) is PLAN
