@@ -11,7 +11,8 @@ _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def _mebibytes(value: object) -> object:
-    if value in {"0", 0} and not isinstance(value, bool):
+    # A list or a mapping has no hash: only what can be a zero is looked up.
+    if isinstance(value, str | int) and not isinstance(value, bool) and value in {"0", 0}:
         return 0
     match = re.fullmatch(r"(\d{1,9})(Mi|Gi|Ti)", value) if isinstance(value, str) else None
     if match is None:

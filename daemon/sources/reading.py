@@ -1,21 +1,37 @@
 """A scan's files → what they declare. Only files whose content changed are parsed."""
 
 import hashlib
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import structlog
 
 from daemon.sources.assembly import assemble, refused_content
 from daemon.sources.directory import FoundFile, Scan
+from daemon.sources.listing import RefusedFile
 from daemon.sources.objects import FileContent, read_objects
 from daemon.sources.parser import Parser
 from daemon.sources.snapshot import Snapshot
+from daemon.sources.tree import Parsed
+
+log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger("psa.source")
+#: What a value of a shape that nobody thought of ends in. One file must not take the others with it.
+_BUGS: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class Reading:
     """What the files said when they were last read."""
 
-    def __init__(self, parser: Parser, systems: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        parser: Parser,
+        systems: Mapping[str, str] | None = None,
+        understand: Callable[[str, bytes, Parsed], FileContent] = read_objects,
+    ) -> None:
         self._parser = parser
         self._systems = systems
+        self._understand = understand
         self._contents: dict[str, tuple[str, FileContent]] = {}
 
     def known(self) -> Mapping[str, str]:
@@ -38,7 +54,16 @@ class Reading:
         if content is not None and (found.data is None or digest == found.digest):
             return digest, content
         data = found.data or b""
-        return found.digest, read_objects(found.path, data, await self._parser.parse(data))
+        return found.digest, self._content(found.path, data, await self._parser.parse(data))
+
+    def _content(self, path: str, data: bytes, parsed: Parsed) -> FileContent:
+        try:
+            return self._understand(path, data, parsed)
+        except _BUGS as exc:
+            text = "".join(traceback.format_exception_only(exc)).strip()
+            log.exception("file.panicked", file=path, error=text)
+            message = f"a bug of psa-reconciler keeps it from being read: {text}"
+            return refused_content(RefusedFile(path, message, ("report it, with the file",)))
 
 
 def digest_of(scan: Scan) -> str:
