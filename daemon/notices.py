@@ -55,6 +55,8 @@ class Notices:
         self._hooks = hooks
         self._hook = hook
         self._news = asyncio.Event()
+        self._told = 0
+        """Number of the last one that this process has sent: the store may take nothing."""
 
     async def run(self) -> None:
         """Send for ever; without anybody to send to, return at once."""
@@ -88,7 +90,7 @@ class Notices:
 
     async def _send_next(self) -> bool:
         """Send what is next; return whether there was anything."""
-        last = int(self._store.state.value(_CURSOR) or 0)
+        last = max(self._told, int(self._store.state.value(_CURSOR) or 0))
         newest = self._store.state.next_event - 1
         if last >= newest:
             return False
@@ -98,6 +100,7 @@ class Notices:
             await self._note(newest)
             return False
         await self._deliver(chosen)
+        self._told = chosen.id
         await self._note(chosen.id)
         return True
 

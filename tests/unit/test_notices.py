@@ -1,7 +1,8 @@
 """People are told of what a release warns of: once, in order, also when somebody was away."""
 
 import asyncio
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -45,6 +46,17 @@ class Receiver:
             raise NotSentError("that name had a run before")
         self.runs.append(run)
         return run.run_id
+
+
+class Failing(InlineExecutor):
+    """A disk that may be full."""
+
+    is_full = False
+
+    async def run(self, call: Callable[[], None]) -> None:
+        if self.is_full:
+            raise sqlite3.OperationalError("database or disk is full")
+        await super().run(call)
 
 
 def a_store(database: Database) -> Store:
@@ -111,3 +123,22 @@ async def test_a_hook_gets_the_text_and_is_begun_once_an_event() -> None:
     (run,) = receiver.runs
     assert (run.hook, run.release) == ("page", "psa-suite")
     assert run.notice == "RollbackRequested: 5 % of 80 requests failed"
+
+
+async def test_a_disk_that_takes_nothing_makes_nobody_hear_a_notice_twice() -> None:
+    database, receiver = Database(":memory:"), Receiver()
+    store = Store(database, executor := Failing())
+    notices = Notices(store, VirtualClock(), SeededRandom(1), webhook=receiver, hooks=receiver, hook="page")
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(notices.run())
+        await asyncio.sleep(0.1)
+        await happened(store, "first")
+        executor.is_full = True
+        await asyncio.sleep(60)
+        assert receiver.sent == ["RollbackRequested: first"]
+        executor.is_full = False
+        await happened(store, "second")
+        await asyncio.sleep(60)
+        task.cancel()
+    assert receiver.sent == ["RollbackRequested: first", "RollbackRequested: second"]
+    assert len(receiver.runs) == 2
