@@ -33,7 +33,7 @@ from daemon.web.server import Api, serving
 from daemon.web.wishes import Wishes
 from metrics.engine import EngineMetrics
 from tests.builders import START, a_container_spec
-from tests.unit.engine.test_controller import Knobs
+from tests.fakes.knobs import Knobs
 
 KEY = Key("Container", "one")
 ME = f"uid {os.geteuid()}"

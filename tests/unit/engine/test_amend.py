@@ -34,7 +34,8 @@ from reconcilers.contract import (
     View,
 )
 from tests.builders import START, a_container_spec
-from tests.unit.engine.test_controller import Inline, Knobs, LoopClock, Steady
+from tests.fakes.knobs import Knobs, LoopClock, Steady
+from tests.simulation.ports import InlineExecutor
 
 pytestmark = pytest.mark.looptime(end=4 * 3600)
 
@@ -103,7 +104,7 @@ class Site:
 async def a_site(
     given: Callable[[Resource[ReleaseSpec], View], Plan[str]], mode: Mode = Mode.ENFORCE, **fields: object
 ) -> AsyncIterator[Site]:
-    store = Store(Database(":memory:"), Inline())
+    store = Store(Database(":memory:"), InlineExecutor())
     knobs, releases = Knobs(**fields), Releases(given)  # type: ignore[arg-type]  # keywords of a test
     kinds: Mapping[str, AnyReconciler] = {"Container": knobs, "Release": releases}
     metrics = EngineMetrics(CollectorRegistry(), version="test", kinds=kinds, systems={"pve": "proxmox"})

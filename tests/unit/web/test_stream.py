@@ -14,14 +14,14 @@ from daemon.store.store import Changed, Store
 from daemon.web.answers import Object
 from daemon.web.stream import Mailbox, SlowReaderError
 from tests.builders import START
-from tests.unit.engine.test_controller import Inline
+from tests.simulation.ports import InlineExecutor
 
 KEY = Key("Container", "one")
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    made = Store(Database(tmp_path / "state.db"), Inline())
+    made = Store(Database(tmp_path / "state.db"), InlineExecutor())
     yield made
     made.close()
 
