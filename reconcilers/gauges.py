@@ -38,6 +38,8 @@ class Gauges:
         """Take the place of what was told before."""
         self._last[key] = gauge
         marks = self._marks.setdefault(key, deque(maxlen=_MARKS))
+        if marks and marks[-1].at > gauge.at:
+            marks.clear()  # the clock was set back: how long ago they were is not known
         if not marks or marks[-1].epoch != gauge.epoch or gauge.at - marks[-1].at >= _APART:
             whole = {name: value for name, value in gauge.values.items() if ":" not in name}
             marks.append(Gauge(gauge.at, whole, gauge.epoch))

@@ -50,14 +50,15 @@ def measured(turn: Turn) -> Turn:
 
 def _measured(turn: Turn, gate: Gate, seen: SeenGate | None, memo: GateMemo) -> GateMemo:
     last = seen.last if seen is not None else None
-    if seen is None or last is None or turn.now - last.at > STALE:
+    if seen is None or last is None or abs(turn.now - last.at) > STALE:
         return _entered(turn, memo, GateState.UNKNOWN, _silence(gate, last, turn.now))
     if last.at == memo.read_at and memo.state is not GateState.UNKNOWN:
         return replace(memo, lasted_s=memo.lasted_s + turn.lasted_s)
     usual = memo.usual
     if turn.attempt.split_at is None:
         usual = _usual(last, seen.hour_before) or usual
-    marks = tuple(each for each in memo.marks if each.epoch == last.epoch)
+    # What is later than the last look was told before the clock was set back.
+    marks = tuple(each for each in memo.marks if each.epoch == last.epoch and each.at <= last.at)
     state, says = read_gate(gate, seen, last, marks[0] if marks else None, usual)
     if not marks or last.at - marks[-1].at >= _APART:
         values = {name: last.values[name] for name in names_of(gate) if name in last.values}
@@ -74,6 +75,8 @@ def _entered(turn: Turn, memo: GateMemo, state: GateState, says: str) -> GateMem
 def _silence(gate: Gate, last: Gauge | None, now: datetime) -> str:
     if last is None:
         return f"{gate.key} tells nothing"
+    if last.at > now:
+        return f"{gate.key} told nothing since the clock was set back"
     return f"{gate.key} told nothing for {(now - last.at).total_seconds():.0f} s"
 
 
