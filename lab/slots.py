@@ -37,8 +37,9 @@ def read_services(folder: Path) -> dict[str, ServiceSpec]:
     found = {}
     for path in sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")]):
         try:
-            documents = list(yaml.safe_load_all(path.read_text()))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            text = path.read_text() if path.is_file() else ""  # a pipe would wait for its writer for ever
+            documents = list(yaml.safe_load_all(text))
+        except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError):
             continue  # the daemon is the one that complains
         for document in documents:
             if isinstance(document, dict) and document.get("kind") == "Service":

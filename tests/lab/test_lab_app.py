@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -208,6 +209,18 @@ async def test_a_broken_file_leaves_the_known_slots_in_use(
     await applications.follow(_running(1))
     (tmp_path / "crm.yaml").write_text("kind: Service\n  bad: [")
     await applications.follow(_running(2, (101, "1.0.0")))
+    (page,) = await ask(host, get("/", close=True))
+    assert page[9:12] == b"200"
+
+
+async def test_a_pipe_and_a_hostile_file_in_the_watched_directory_stop_no_application(
+    applications: Applications, host: str, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "a-pipe.yaml")
+    (tmp_path / "deep.yaml").write_text("[" * 100_000)
+    (tmp_path / "folder.yaml").mkdir()
+    async with asyncio.timeout(20):
+        await applications.follow(_running(1, (101, "1.0.0")))
     (page,) = await ask(host, get("/", close=True))
     assert page[9:12] == b"200"
 
