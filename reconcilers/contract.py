@@ -149,6 +149,8 @@ class Step(Generic[ActionT]):
     needs: Verb | None = None
     origin: Origin | None = None
     deadline: timedelta = timedelta(seconds=60)
+    independent: bool = False
+    """Nothing behind it builds on it: if it is refused for good, it is left out and the others go on."""
 
 
 class OutcomeKind(enum.Enum):
@@ -296,8 +298,6 @@ class Plan(Generic[ActionT]):
     """Why the real thing is not ours: steps wait for ``adopt: true``."""
     blocked: tuple[str, str] | None = None
     """Reason and message of what will not move until a person or the spec does something: Stalled."""
-    independent: bool = False
-    """Whether steps stand alone: one that the outside refuses for good is left out and stops no other one."""
     failed: str | None = None
     """What failed outside since the last look: retried with back-off."""
     outlives_file: bool = False

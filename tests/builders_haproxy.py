@@ -134,16 +134,16 @@ class Desk:
         """Look, carry out and keep what was found; a crash after so many steps keeps nothing."""
         plan = await self.look(key)
         for step in plan.steps[:crash_after]:
-            await self._apply(key, step, independent=plan.independent)
+            await self._apply(key, step)
         if crash_after is None or crash_after >= len(plan.steps):
             self.keep(key, plan)
         return plan
 
-    async def _apply(self, key: Key, step: Step[Any], *, independent: bool) -> None:
+    async def _apply(self, key: Key, step: Step[Any]) -> None:
         try:
             await self.reconcilers[key.kind].apply(step)
         except PermanentError as exc:
-            if not independent or not exc.asked_outside:
+            if not step.independent or not exc.asked_outside:
                 raise
             self._refusals(key).note(step, exc, self.now.timestamp())
         else:

@@ -59,11 +59,10 @@ class EffectRunner:
         apply: Apply,
         *,
         deadline: timedelta,
-        independent: bool = False,
     ) -> Ran:
         """Carry out *steps* in order up to the first one that fails; each may take *deadline*.
 
-        Where they are *independent*, one that is refused for good does not end it.
+        An independent one that is refused for good does not end it.
         Raises CommitError if the intents cannot be kept; then nothing was done outside.
         """
         intents = await self._begin(resource, [s for s in steps if s.step_class is not StepClass.ABSOLUTE])
@@ -79,7 +78,7 @@ class EffectRunner:
             now = self._clock.now()
             if step.step_class is not StepClass.ABSOLUTE:
                 results.append(Settle(intents.pop(0), outcome, now))
-            if independent and isinstance(error, PermanentError) and error.asked_outside:
+            if step.independent and isinstance(error, PermanentError) and error.asked_outside:
                 refused[number] = error
                 error = None
                 continue

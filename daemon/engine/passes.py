@@ -123,9 +123,7 @@ class Passes:
         if steps and not withheld:
             apply = self._reconcilers[resource.key.kind].apply
             deadline = self._reconcilers[resource.key.kind].pass_deadline
-            ran = await self._effects.run(
-                resource, steps, apply, deadline=deadline, independent=look.plan.independent
-            )
+            ran = await self._effects.run(resource, steps, apply, deadline=deadline)
         news = self._learn(memory, steps, ran)
         look = replace(look, plan=memory.refusals.sorted_out(look.whole, now))
         passed = Passed(look, ran, withheld)

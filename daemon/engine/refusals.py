@@ -46,7 +46,7 @@ class Refusals:
         What is tried again comes last, for it may build on the others.
         """
         refused = [(step, known) for step in plan.steps if (known := self._of(step)) is not None]
-        if not plan.independent or not refused:
+        if not refused:
             return plan
         again = tuple(step for step, known in refused if known.is_due or now - known.at >= AGAIN_AFTER_S)
         rest = tuple(step for step in plan.steps if self._of(step) is None)

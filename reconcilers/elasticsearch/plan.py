@@ -1,6 +1,7 @@
 """What an Elasticsearch cluster needs, in an order in which each thing finds what it refers to. Pure."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -61,12 +62,11 @@ def plan_elasticsearch(
     # The gate lets nothing through behind a step that may not be done.
     steps = tuple(sorted(steps, key=lambda step: step.needs not in {None, *es.spec.allow}))
     return Plan(
-        steps=steps,
+        steps=tuple(replace(step, independent=True) for step in steps),
         writes=tuple(_notes(before, status)),
         verdicts=tuple(_verdicts(es.spec, seen)),
         status=status,
         waiting=waiting,
-        independent=True,
         blocked=_first(
             (
                 *index_problems(es.spec, seen),

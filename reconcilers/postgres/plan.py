@@ -1,6 +1,7 @@
 """What a PostgreSQL cluster needs, and what is verified of it: pure."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -80,7 +81,7 @@ def plan_postgres(cluster: Resource[PostgresClusterSpec], seen: SeenCluster, now
     backups = errand_trouble(cluster, status.backups, seen, now)
     troubles = [*degraded(cluster, seen, lacking, order), *pooler_trouble(cluster, seen), *backups]
     return Plan(
-        steps=steps,
+        steps=tuple(replace(step, independent=_may_fail(step.action)) for step in steps),
         writes=tuple(_notes(before, status)),
         verdicts=(*_ready(cluster, seen), _degraded(troubles)),
         status=status,

@@ -36,12 +36,11 @@ def plan_rabbitmq(broker: Resource[RabbitMQSpec], seen: SeenBroker, now: datetim
     problems += [*topology_problems(sighted, seen), *removal_problems(sighted, seen)]
     steps, waiting = _kept_back(broker.spec, seen, steps)
     return Plan(
-        steps=tuple(steps),
+        steps=tuple(replace(step, independent=True) for step in steps),
         writes=tuple(_notes(broker.spec, before, status)),
         verdicts=tuple(_verdicts(broker.spec, seen)),
         status=status,
         waiting=waiting,
-        independent=True,
         blocked=_joined(problems) if problems else None,
     )
 

@@ -1,6 +1,7 @@
 """What a Redis server needs, and what is verified of it: pure."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -39,11 +40,10 @@ def plan_redis(redis: Resource[RedisInstanceSpec], seen: SeenRedis, now: datetim
     if not steps and status.unsaved is not None:
         steps = _save_again(redis, seen)
     return Plan(
-        steps=steps,
+        steps=tuple(replace(step, independent=True) for step in steps),
         writes=tuple(_notes(before, status)),
         verdicts=tuple(_verdicts(redis.spec, seen, status, now, steps)),
         status=status,
-        independent=True,
         blocked=_first(
             (
                 *role_problems(redis.spec, seen),

@@ -70,6 +70,8 @@ class Knobs:
     most_at_work: int = 0
     foreign: str | None = None
     step_class: StepClass = StepClass.ABSOLUTE
+    beside: str | None = None
+    """Another knob that each object wants turned first; then no step builds on another."""
     declares: tuple[Declare, ...] = ()
     forgotten: list[str] = field(default_factory=list)
 
@@ -91,11 +93,21 @@ class Knobs:
 
     def plan(self, resource: Resource[ContainerSpec], seen: int | None, now: datetime) -> Plan[Turn]:
         wanted = resource.spec.cores or 0
-        if seen == wanted:
+        names = () if self.beside is None or self.beside in self.stand else (self.beside,)
+        names = names if seen == wanted else (*names, resource.key.name)
+        if not names:
             return Plan(writes=self.declares)
-        turn = Turn(resource.key.name, wanted)
-        step = Step(turn, self.step_class, f"knob {turn.name}", f"turn {turn.name} to {wanted}")
-        return Plan(steps=(step,), foreign=self.foreign, writes=self.declares)
+        steps = tuple(
+            Step(
+                Turn(name, wanted),
+                self.step_class,
+                f"knob {name}",
+                f"turn {name} to {wanted}",
+                independent=self.beside is not None,
+            )
+            for name in names
+        )
+        return Plan(steps=steps, foreign=self.foreign, writes=self.declares)
 
     async def apply(self, step: Step[Turn]) -> Outcome:
         turn = step.action

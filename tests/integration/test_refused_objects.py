@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reconcilers.contract import Plan, TransientError
-from tests import real_rabbitmq, real_redis
+from tests import real_postgres, real_rabbitmq, real_redis
 from tests.builders_elasticsearch import drive_core
 from tests.builders_haproxy import said
 from tests.real_redis import a_redis, ask, settings
@@ -95,3 +95,15 @@ async def test_elasticsearch_makes_the_others_where_one_index_is_refused() -> No
     assert sorted(core.cluster.world.indices) == ["b", "c"]
     driven.ask_for(indices={"a": {}, "b": {}, "c": {}})
     assert (await driven.quiet()).blocked is None
+
+
+async def test_postgres_makes_the_others_where_one_extension_is_refused() -> None:
+    databases = {"app": {"extensions": ["no_such_extension", "pg_trgm"]}}
+    with real_postgres.a_site() as site:
+        server = site.primary()
+        cluster = real_postgres.a_cluster(databases=databases)
+        async with real_postgres.driving(cluster, {"one": server}) as driven:
+            plan = await driven.quiet()
+            assert plan.blocked is not None
+            assert "no_such_extension" in plan.blocked[1]
+            assert server.run("SELECT extname FROM pg_extension ORDER BY 1", "app") == "pg_trgm\nplpgsql"

@@ -1,6 +1,7 @@
 """What the loop does where a look or a step fails: it waits, says so, and holds up nobody else."""
 
 import asyncio
+import contextlib
 import itertools
 from datetime import timedelta
 
@@ -9,7 +10,7 @@ import pytest
 from crds.meta import ConditionType, Key
 from daemon.engine.workset import Priority
 from reconcilers.contract import OutcomeKind, PermanentError, StepClass, TransientError
-from tests.fakes.knobs import a_house
+from tests.fakes.knobs import House, a_house
 
 pytestmark = pytest.mark.looptime(end=4 * 3600)
 
@@ -158,3 +159,66 @@ async def test_a_person_who_asks_is_served_at_once_even_in_back_off() -> None:
         house.controller.wake(Key("Container", "a"), Priority.CHANGE)
         await asyncio.sleep(1)
         assert house.knobs.stand == {"a": 3}
+
+
+def refusing_house(
+    step_class: StepClass = StepClass.ABSOLUTE,
+) -> "contextlib.AbstractAsyncContextManager[House]":
+    """A kind whose objects all want knob ``x`` turned first, which is refused for good."""
+    trouble = {"apply x": PermanentError("x is fixed", reason="Fixed")}
+    return a_house(beside="x", trouble=trouble, step_class=step_class)
+
+
+def turned(house: House) -> list[str]:
+    return [name for _, name, _ in house.knobs.turns]
+
+
+async def test_an_independent_step_that_is_refused_stalls_and_the_others_are_taken_in_the_same_pass() -> None:
+    async with refusing_house() as house:
+        await house.declare("a", cores=3)
+        await asyncio.sleep(0.05)
+        assert turned(house) == ["x", "a"]
+        assert house.says("a", ConditionType.STALLED) == ("True", "Fixed")
+        await asyncio.sleep(200)
+        house.knobs.stand["a"] = 9
+        await asyncio.sleep(67)
+        assert house.knobs.stand["a"] == 3, "what drifts later is put right, too"
+        told = [event.message for event in house.store.events(Key("Container", "a"))]
+        assert told.count("x is fixed") == 1
+        assert house.says("a", ConditionType.READY) == ("False", "Fixed")
+
+
+async def test_what_was_refused_is_tried_again_after_a_success_after_minutes_and_when_somebody_asks() -> None:
+    async with refusing_house() as house:
+        await house.declare("a", cores=3)
+        await asyncio.sleep(10)
+        assert turned(house) == ["x", "a", "x"], "what was refused may have built on what was then done"
+        commits = house.store.commits
+        await asyncio.sleep(280)
+        assert (turned(house), house.store.commits) == (["x", "a", "x"], commits)
+        await asyncio.sleep(100)
+        assert turned(house) == ["x", "a", "x", "x"]
+        house.controller.wake(Key("Container", "a"), Priority.CHANGE)
+        await asyncio.sleep(0.05)
+        assert turned(house)[4:] == ["x"]
+        del house.knobs.trouble["apply x"]
+        await asyncio.sleep(400)
+        assert house.knobs.stand == {"a": 3, "x": 3}
+        assert house.says("a", ConditionType.READY) == ("True", "AsAsked")
+
+
+async def test_a_refused_exclusive_step_leaves_no_intent_behind() -> None:
+    async with refusing_house(StepClass.EXCLUSIVE) as house:
+        await house.declare("a", cores=3)
+        await asyncio.sleep(10)
+        assert house.store.state.intents(Key("Container", "a")) == ()
+        assert house.knobs.stand == {"a": 3}
+
+
+async def test_where_the_outside_was_not_asked_nothing_goes_on_and_it_is_tried_again_soon() -> None:
+    trouble = {"apply x": PermanentError("no file", reason="SecretUnavailable", asked_outside=False)}
+    async with a_house(beside="x", trouble=trouble) as house:
+        await house.declare("a", cores=3)
+        await asyncio.sleep(0.05)
+        assert turned(house) == ["x"]
+        assert house.says("a", ConditionType.STALLED) == ("True", "SecretUnavailable")

@@ -9,10 +9,10 @@ from reconcilers.contract import PermanentError, Plan, Step, StepClass
 
 
 def a_step(name: str) -> Step[str]:
-    return Step(name, StepClass.ABSOLUTE, target=name, summary=f"make {name}")
+    return Step(name, StepClass.ABSOLUTE, target=name, summary=f"make {name}", independent=True)
 
 
-PLAN = Plan(steps=(a_step("bad"), a_step("good")), independent=True)
+PLAN = Plan(steps=(a_step("bad"), a_step("good")))
 WHY = PermanentError("bad is no good", reason="Refused")
 
 
@@ -35,7 +35,7 @@ def test_what_blocked_before_is_said_first() -> None:
 def test_another_spec_is_another_step_and_tried_at_once() -> None:
     refusals = Refusals()
     refusals.note(PLAN.steps[0], WHY, 0.0)
-    changed = Plan(steps=(a_step("better"), a_step("good")), independent=True)
+    changed = Plan(steps=(a_step("better"), a_step("good")))
     assert refusals.sorted_out(changed, 0.0) is changed
 
 
@@ -54,13 +54,6 @@ def test_it_is_tried_again_behind_the_others_and_still_said(cause: str) -> None:
     assert refusals.sorted_out(PLAN, now + 1).steps == (a_step("good"),)
     refusals.succeeded(PLAN.steps[0])
     assert refusals.sorted_out(PLAN, now) is PLAN
-
-
-def test_steps_that_build_on_each_other_are_never_sorted_out() -> None:
-    refusals = Refusals()
-    refusals.note(PLAN.steps[0], WHY, 0.0)
-    plan = replace(PLAN, independent=False)
-    assert refusals.sorted_out(plan, 0.0) is plan
 
 
 def test_who_asks_for_it_now_gets_it_tried_now() -> None:
