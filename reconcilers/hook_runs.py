@@ -1,8 +1,9 @@
 """Runs of hooks as values: what is asked for, and what became of it: pure.
 
-Who runs them has four calls: ``start(run)`` returns a reference as soon as the process runs or has its place
+Who runs them has five calls: ``start(run)`` returns a reference as soon as the process runs or has its place
 in the queue; ``look(run_id)`` returns a HookResult, or None for a run that was never begun; ``stop(run_id)``
-returns once nothing of it is left; ``known`` says for each hook of the settings whether it may be repeated.
+returns once nothing of it is left, ``dismiss(run_id)`` at once; ``known`` says for each hook of the settings
+whether it may be repeated.
 """
 
 import enum

@@ -12,8 +12,10 @@ async def apply_action(hooks: Hooks, reports: Reports, action: ReleaseAction) ->
     match action:
         case StartHook(run):
             return Outcome(OutcomeKind.RUNNING, reference=await hooks.start(run))
-        case StopHook(run_id):
+        case StopHook(run_id, is_awaited=True):
             await hooks.stop(run_id)
+        case StopHook(run_id):
+            hooks.dismiss(run_id)
         case WriteReport(name, text):
             await reports.write(name, text)
         case _:

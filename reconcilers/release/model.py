@@ -125,9 +125,10 @@ class StartHook:
 
 @dataclass(frozen=True, slots=True)
 class StopHook:
-    """End a hook that nobody waits for any more."""
+    """End a hook that nobody waits for any more. A rollback does not wait for its end either."""
 
     run_id: str
+    is_awaited: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,7 +231,7 @@ def _let_go(turn: Turn) -> Turn:
         return turn
     for run_id, result in turn.seen.hooks.items():
         if result.state is HookState.RUNNING:
-            turn = turn.stepped(_stop(run_id))
+            turn = turn.stepped(_stop(run_id, is_awaited=turn.attempt.phase is not Phase.ROLLING_BACK))
     done = {write.intent for write in turn.writes if isinstance(write, Close)}
     left = [intent for intent in turn.seen.intents if intent.id not in done]
     return turn.written(
@@ -239,8 +239,9 @@ def _let_go(turn: Turn) -> Turn:
     )
 
 
-def _stop(run_id: str) -> Step[ReleaseAction]:
-    return Step(StopHook(run_id), StepClass.ABSOLUTE, target=f"hook {run_id}", summary=f"end hook {run_id}")
+def _stop(run_id: str, *, is_awaited: bool) -> Step[ReleaseAction]:
+    action = StopHook(run_id, is_awaited=is_awaited)
+    return Step(action, StepClass.ABSOLUTE, target=f"hook {run_id}", summary=f"end hook {run_id}")
 
 
 def _status(turn: Turn) -> ReleaseStatus:

@@ -151,12 +151,18 @@ class HookRunner:
         job = self._jobs.get(run_id)
         if job is None:
             return
-        self._ask(job, Cause.STOPPED)
+        self.dismiss(run_id)
         try:
             async with asyncio.timeout(self._grace_s + _STOP_S):
                 await job.over.wait()
         except TimeoutError as exc:
             raise TransientError(f"hook run {run_id} does not end") from exc
+
+    def dismiss(self, run_id: str) -> None:
+        """Ask a run to end as ``stop`` does, and do not wait for it; nothing happens if it is over."""
+        job = self._jobs.get(run_id)
+        if job is not None:
+            self._ask(job, Cause.STOPPED)
 
     async def close(self) -> None:
         """End all runs, as LOST: the daemon stops, and nobody will hear of their ends."""

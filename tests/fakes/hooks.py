@@ -120,6 +120,9 @@ class FakeHooks:
 
     async def stop(self, run_id: str) -> None:
         await asyncio.sleep(_LATENCY_S)
+        self.dismiss(run_id)
+
+    def dismiss(self, run_id: str) -> None:
         self._advance()
         self._end(run_id, HookState.STOPPED, "stopped")
         self._advance()
