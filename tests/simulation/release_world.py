@@ -116,6 +116,9 @@ class ScriptedHooks:
         return self.runs.get(run_id)
 
     async def stop(self, run_id: str) -> None:
+        self.dismiss(run_id)
+
+    def dismiss(self, run_id: str) -> None:
         self.stopped.append(run_id)
         found = self.runs[run_id]
         self.runs[run_id] = HookResult(found.hook, HookState.STOPPED, "stopped")
