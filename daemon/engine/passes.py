@@ -13,6 +13,7 @@ from daemon.engine.effects import EffectRunner, Ran
 from daemon.engine.gate import Gated, Hold, dependencies, gate, standing_hold
 from daemon.engine.judge import judge, judge_blind
 from daemon.engine.memory import Memory
+from daemon.engine.refusals import some
 from daemon.ports import Clock, Random
 from daemon.store.operations import Apply, Miss, Operation, Orphan, Record, Reply, Report, Saw, Settle
 from daemon.store.store import StaleError, Store
@@ -165,7 +166,8 @@ class Passes:
         trouble = str(passed.ran.error) if passed.ran.error else plan.failed
         failed = self._failure(resource.key, "StepFailed", trouble)
         written = self._written(resource, plan, look.view)
-        refused = (Record(resource.key, now, each.reason, str(each), warning=True) for each in news)
+        texts = some([str(each) for each in news])
+        refused = (Record(resource.key, now, news[0].reason, each, warning=True) for each in texts)
         worse = self._worse(resource, plan)
         return (*passed.ran.results, *written, *refused, *failed, *worse, report)
 

@@ -61,3 +61,15 @@ def test_who_asks_for_it_now_gets_it_tried_now() -> None:
     refusals.note(PLAN.steps[0], WHY, 0.0)
     refusals.forget()
     assert refusals.sorted_out(PLAN, 0.0) is PLAN
+
+
+def test_hundreds_of_refusals_are_a_few_and_a_number() -> None:
+    refusals, steps = Refusals(), tuple(a_step(f"queue-{number}") for number in range(700))
+    for step in steps:
+        refusals.note(step, PermanentError(f"no {step.target}", reason="Refused"), 0.0)
+    plan = refusals.sorted_out(Plan(steps=steps), 1.0)
+    assert plan.steps == ()
+    assert plan.blocked == (
+        "Refused",
+        "no queue-0; no queue-1; no queue-2; no queue-3; no queue-4; and 695 more",
+    )
