@@ -8,6 +8,8 @@ import aiohttp
 from reconcilers.contract import TransientError
 
 _LARGEST: Final = 64 * 1024
+#: Who waits for a connection waits within its deadline; both colours of 64 services are one release.
+_AT_ONCE: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class HttpProbe:
         """Return the session; it is made inside the loop. Proxies of the environment are not for us."""
         if self._session is None:
             # A connection of its own each time: what is tested is that the service takes new ones.
-            connector = aiohttp.TCPConnector(force_close=True, limit=64)
+            connector = aiohttp.TCPConnector(force_close=True, limit=_AT_ONCE)
             self._session = aiohttp.ClientSession(
                 connector=connector, timeout=self._timeout, trust_env=False, auto_decompress=False
             )

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -101,3 +102,22 @@ async def test_what_is_no_text_is_compared_as_json_writes_it(
     async with answering((head + body,)) as port:
         found = await probe(prober, "127.0.0.1", port, Health(expect={"ready": asked}), "1.1.0")
     assert (found.well is Well.YES) is is_well
+
+
+async def test_a_whole_set_of_candidates_that_hang_makes_no_stable_look_ill(prober: HttpProbe) -> None:
+    """A release has up to 64 services, and both colours of each are asked at once."""
+    body = b'{"version":"1.0.0"}'
+    head = HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode()
+    async with answering((head + body,)) as port, silent() as hung, asyncio.TaskGroup() as tasks:
+        for _ in range(64):
+            tasks.create_task(probe(prober, "127.0.0.1", hung, Health(), "1.1.0"))
+        await asyncio.sleep(0.1)
+        stable = tasks.create_task(probe(prober, "127.0.0.1", port, Health(), "1.0.0"))
+    assert stable.result().well is Well.YES
+
+
+@contextlib.asynccontextmanager
+async def silent() -> AsyncIterator[int]:
+    """Take connections and say nothing; yield the port."""
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
+        yield listener.getsockname()[1]
