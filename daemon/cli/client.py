@@ -3,6 +3,7 @@
 import errno
 import http.client
 import json
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ PLAN_S: Final = 120.0
 SILENCE_S: Final = 40.0
 """How long a stream may be silent; the daemon says something every 15 s."""
 _LARGEST_LINE: Final = 8 << 20
+_LONGEST_PATH: Final = 107
+"""sockaddr_un has room for 108 bytes, the last one is its end."""
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -172,8 +175,17 @@ def unreachable(path: Path, exc: OSError | http.client.HTTPException, timeout_s:
         hint = "is it running? systemctl status psa-reconciler; elsewhere: --socket PATH or PSA_SOCKET"
         return UnreachableError(f"no daemon: there is no socket {path}", hint)
     if isinstance(exc, ConnectionRefusedError):
-        return UnreachableError(f"{path}: nobody listens any more", "systemctl start psa-reconciler")
+        return _unheard(path)
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        hint = "give one relative to the folder that you are in"
+        return UnreachableError(f"{path}: a socket's path has {_LONGEST_PATH} bytes at most", hint)
     return UnreachableError(f"{path}: {type(exc).__name__} {exc}")
+
+
+def _unheard(path: Path) -> UnreachableError:
+    if not path.is_socket():
+        return UnreachableError(f"{path} is no socket", "--socket PATH or PSA_SOCKET names the daemon's")
+    return UnreachableError(f"{path}: nobody listens any more", "systemctl start psa-reconciler")
 
 
 def _understood(path: Path, status: int, raw: bytes) -> Any:

@@ -9,9 +9,10 @@ import pytest
 
 from daemon.cli.client import DaemonClient, unreachable
 from daemon.cli.failures import UnreachableError
+from daemon.cli.session import Session
 from tests.builders_cli import a_condition, a_plan, a_status, a_step, an_object
 from tests.fakes.recorded_daemon import RecordedDaemon
-from tests.unit.cli.conftest import Psactl
+from tests.unit.cli.conftest import Psactl, run
 
 KEY = "Container/psa-redis"
 
@@ -59,6 +60,24 @@ def test_a_socket_that_a_dead_daemon_left_is_no_daemon(terminal: Psactl, tmp_pat
 
     assert ran.code == 4
     assert "nobody listens any more" in ran.err
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_what_is_no_socket_is_said_so(session: Session, tmp_path: Path, what: str) -> None:
+    place = tmp_path / "odd"
+    place.mkdir() if what == "folder" else place.touch()
+
+    ran = run(session, "--socket", str(place), "get")
+
+    assert ran.code == 4
+    assert ran.err == f"✖ {place} is no socket\n  --socket PATH or PSA_SOCKET names the daemon's\n"
+
+
+def test_a_path_that_is_too_long_for_a_socket_is_said_so(session: Session) -> None:
+    ran = run(session, "--socket", f"/{'x' * 107}", "get")
+
+    assert ran.code == 4
+    assert "a socket's path has 107 bytes at most" in ran.err
 
 
 def test_a_socket_that_may_not_be_opened_is_denied_and_names_the_group() -> None:
