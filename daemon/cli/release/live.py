@@ -62,7 +62,10 @@ def _page(here: Session, look: Look, draw: Draw, last: str) -> tuple[str, str]:
     except UnreachableError as exc:
         screen = _screen(here)
         return last, f"{screen.paint(f'✖ {now}: {exc.message}; the page is old', Tone.BAD)}"
-    return draw(scenes, _screen(here)), f"{now}, Ctrl-C ends this page; the release goes on"
+    attempts = [scene.release.attempt for scene in scenes]
+    goes_on = any(attempt is not None and attempt.is_running for attempt in attempts)
+    foot = f"{now}, Ctrl-C ends this page" + ("; the release goes on" if goes_on else "")
+    return draw(scenes, _screen(here)), foot
 
 
 def _screen(here: Session) -> Screen:

@@ -184,7 +184,7 @@ class _Following:
         if attempt is not None:
             ends = (attempt.promoted_at if self._wanted == "promoted" else None, attempt.ended_at)
             end = next((each for each in ends if each is not None), self._here.now())
-            took = f", {lasting((end - attempt.began_at).total_seconds())} after its begin"
+            took = f", {lasting((end - attempt.began_at).total_seconds())} after it began"
         click.echo(self._here.out.say(Tone.GOOD, f"{text}{took}"))
 
 

@@ -84,6 +84,16 @@ def test_a_terminal_is_redrawn_and_given_back_with_the_last_page(
     assert not re.search(r"\x1b", left)
 
 
+def test_the_page_of_a_release_that_is_over_does_not_say_that_it_goes_on(
+    daemon: RecordedDaemon, redrawn: Psactl
+) -> None:
+    daemon.objects = [a_release(an_attempt(Phase.COMPLETED)), a_split(0, 100)]
+
+    ran = interrupted(redrawn, *WATCH, then=lambda: looks(daemon, 2))
+
+    assert "12:00:00 UTC, Ctrl-C ends this page\x1b" in ran.out
+
+
 def test_a_terminal_is_given_back_to_who_ends_it_from_outside(
     watching: RecordedDaemon, redrawn: Psactl
 ) -> None:

@@ -72,7 +72,7 @@ def test_each_change_is_printed_once_and_the_soak_is_success(
 11:59:25  ● Split, step 2
 11:59:30  ● Watch, attempt 2: 1.1.0 → 1.2.3
 11:59:58  ● Soak, attempt 2: 1.1.0 → 1.2.3
-✔ 1.2.3 is promoted, 5m 56s after its begin
+✔ 1.2.3 is promoted, 5m 56s after it began
 """
     )
 
@@ -84,7 +84,7 @@ def test_completed_waits_for_the_end_of_the_soak(daemon: RecordedDaemon, termina
     ran = while_running(terminal, *WAIT, "--for", "completed", then=told(daemon, done))
 
     assert ran.code == 0
-    assert ran.out.endswith("✔ 1.2.3 was promoted, 6m after its begin\n")
+    assert ran.out.endswith("✔ 1.2.3 was promoted, 6m after it began\n")
 
 
 @pytest.mark.parametrize("phase", [Phase.ROLLED_BACK, Phase.FAILED])
@@ -198,7 +198,7 @@ def test_a_retry_that_was_accepted_is_waited_for(daemon: RecordedDaemon, termina
                 spec={"version": "1.2.4"},
             ),
             ("--version", "1.2.3"),
-            (0, "✔ 1.2.3 was promoted, 6m after its begin\n"),
+            (0, "✔ 1.2.3 was promoted, 6m after it began\n"),
         ),
         (
             a_release(ended(Phase.ROLLED_BACK), spec={"version": "1.2.4"}),
