@@ -77,7 +77,7 @@ _OPTIONS: Final[tuple[Callable[[Command], Command], ...]] = (
 )
 
 
-@click.command()
+@click.command(short_help="Let an application fail, be slow, hang, refuse or leak.")
 @click.argument("service", metavar="SERVICE|all")
 @click.option("--color", type=click.Choice(["blue", "green"]), help="Only this colour.")
 @click.option("--version", help="Only this version: from its first request on, also where it comes later.")
@@ -97,7 +97,7 @@ def app(
     click.echo(json.dumps(call_now(lab.socket("app"), "POST", "/lab/fault", order)))
 
 
-@click.command()
+@click.command(short_help="Let the database of all services be down or slow, or up.")
 @click.argument("state", type=click.Choice(["down", "slow", "up"]))
 @click.option("--service", "services", multiple=True, help="Only this service notices; may be repeated.")
 @click.option("--seconds", type=_SECONDS, default=1.0, help="How slow.")

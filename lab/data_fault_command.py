@@ -25,7 +25,7 @@ def fault_command(name: str, purpose: str, actions: Mapping[str, Action]) -> cli
     width = max(map(len, actions)) + 2
     table = "\n".join(f"{word:{width}}{action.text}" for word, action in actions.items())
 
-    @click.command(name=name, help=f"{purpose}\n\n\b\n{table}\n")
+    @click.command(name=name, short_help=purpose, help=f"{purpose}\n\n\b\n{table}\n")
     @click.argument("action", type=click.Choice([*actions]), metavar="ACTION")
     @with_lab
     def command(lab: Lab, action: str) -> None:

@@ -54,7 +54,7 @@ def _fault_help() -> str:
     return "\b\n" + "\n".join(lines)
 
 
-@click.group(name="fault")
+@click.group(name="fault", short_help="Do something to a part of the lab, as an outage would.")
 @click.option(
     "--dir",
     "root",
@@ -69,7 +69,7 @@ def fault(context: click.Context, root: Path | None) -> None:
         context.obj = Lab.open(root)
 
 
-@fault.command(epilog=_fault_help())
+@fault.command(short_help="Switch on a fault of the Proxmox simulator.", epilog=_fault_help())
 @click.argument("kind", type=click.Choice([*simulator_faults()]), metavar="KIND")
 @click.argument("fields", nargs=-1, metavar="[FIELD=VALUE]…")
 @with_lab
@@ -83,7 +83,7 @@ def proxmox(lab: Lab, kind: str, fields: tuple[str, ...]) -> None:
     click.echo(json.dumps(answer))
 
 
-@fault.command()
+@fault.command(short_help="Switch off one fault of Proxmox, or all that is wrong.")
 @click.argument("number", type=int, required=False)
 @with_lab
 def clear(lab: Lab, number: int | None) -> None:
@@ -118,7 +118,7 @@ for command in (
     fault.add_command(command)
 
 
-@fault.command()
+@fault.command(short_help="Stop a container on its node, start or unlock it.")
 @click.argument("ctid", type=int)
 @click.argument("action", type=click.Choice(_BY_HAND), default="stop-by-hand")
 @with_lab
@@ -127,7 +127,7 @@ def container(lab: Lab, ctid: int, action: str) -> None:
     call_now(lab.socket("pve"), "POST", f"/container/{ctid}/{action}")
 
 
-@fault.command(name="edit")
+@fault.command(name="edit", short_help="Change a line of a container's configuration file.")
 @click.argument("ctid", type=int)
 @click.argument("key")
 @click.argument("text")
@@ -146,7 +146,7 @@ def _haproxy(lab: Lab, node: int) -> LabHaproxy:
     return haproxy_of(lab, read_services(lab.example), node=node)
 
 
-@fault.command()
+@fault.command(short_help="Reload HAProxy, kill it with -9, stop or start it.")
 @click.argument("action", type=click.Choice(["reload", "kill", "stop", "start", "restart"]))
 @_node
 @with_lab
@@ -177,7 +177,7 @@ def weight(lab: Lab, server: str, weight: int, node: int) -> None:
         raise click.ClickException(answer.strip())
 
 
-@fault.command()
+@fault.command(short_help="Send a signal to a part.")
 @click.argument("part")
 @click.option("--signal", "name", default="KILL", help="Signal, such as KILL, STOP, CONT or TERM.")
 @with_lab
@@ -188,7 +188,7 @@ def kill(lab: Lab, part: str, name: str) -> None:
         raise click.ClickException(f"{part} does not run")
 
 
-@fault.command()
+@fault.command(short_help="Start a part that was killed.")
 @click.argument("part")
 @with_lab
 def start(lab: Lab, part: str) -> None:

@@ -27,7 +27,7 @@ well      does its work
 """
 
 
-@click.command(help=_HELP)
+@click.command(help=_HELP, short_help="Let a hook of a release be in trouble, or well again.")
 @click.argument("name", type=click.Choice(HOOKS), metavar="NAME")
 @click.argument("trouble", type=click.Choice([*TROUBLES, _WELL]), metavar="TROUBLE")
 @click.option("--seconds", type=click.FloatRange(0), help="How long; ten minutes at most and by default.")

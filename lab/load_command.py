@@ -17,7 +17,7 @@ from lab.tally import Tally
 from lab.wiring import frontend_address
 
 
-@click.command()
+@click.command(short_help="Send requests at a steady rate and count what users saw.")
 @FOLDER
 @click.option(
     "--rate", type=click.FloatRange(0, MAX_RATE, min_open=True), default=50.0, help="Requests a second."

@@ -30,7 +30,7 @@ class _Size(click.ParamType[int]):
 _NODE: Final = click.Choice(NODES)
 
 
-@click.command()
+@click.command(short_help="Let a Proxmox node be short of memory, or down.")
 @click.argument("node", type=_NODE, metavar="NODE")
 @click.option("--memory-free", type=_Size(), help="No more memory is free there, such as 1Gi.")
 @click.option("--down", is_flag=True, help="It is gone, and its containers with it.")
@@ -45,7 +45,7 @@ def node(lab: Lab, node: str, *, memory_free: int | None, down: bool) -> None:
         raise click.UsageError("what shall be wrong with it? --memory-free SIZE or --down")
 
 
-@click.command()
+@click.command(short_help="Let a storage of Proxmox be short of room.")
 @click.argument("storage")
 @click.option("--free", type=_Size(), required=True, help="No more is free there, such as 2Gi.")
 @click.option("--node", type=_NODE, help="Only on this node.")

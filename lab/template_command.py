@@ -11,7 +11,7 @@ from lab.layout import Lab
 from lab.slots import read_services, version_of
 
 
-@click.command()
+@click.command(short_help="Put templates of a version on the simulator, or list them.")
 @FOLDER
 @click.argument("service", required=False, metavar="[SERVICE|all]")
 @click.argument("versions", nargs=-1, metavar="[VERSION]…")

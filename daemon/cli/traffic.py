@@ -25,7 +25,7 @@ def traffic() -> None:
     """Set a service's traffic by hand, for a while; releases hold meanwhile."""
 
 
-@traffic.command("set")
+@traffic.command("set", short_help="Set weights by hand, such as blue=100.")
 @click.argument("service")
 @click.argument("words", metavar="COLOR=WEIGHT...", nargs=-1, required=True)
 @click.option("--for", "span", type=SPAN, metavar="DURATION", help="How long, such as 30m.")

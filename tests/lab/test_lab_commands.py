@@ -268,6 +268,13 @@ def test_faults_reach_haproxy_and_the_simulator(lab: Lab) -> None:
     assert f"no fault {number}" in refused.stderr
 
 
+@pytest.mark.parametrize("group", [(), ("fault",)], ids=str)
+def test_no_line_of_a_list_of_commands_is_cut(group: tuple[str, ...]) -> None:
+    _, _, commands = run(*group, "--help").stdout.partition("\nCommands:\n")
+    assert "up" in commands or "haproxy" in commands
+    assert "..." not in commands
+
+
 def test_the_help_of_faults_names_what_the_simulator_can_do() -> None:
     text = run("fault", "proxmox", "--help").stdout
     assert all(kind in text for kind in ("no_quorum", "node_down", "fail_task", "drop_reply", "lock"))

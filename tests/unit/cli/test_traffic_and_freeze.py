@@ -113,3 +113,9 @@ psa-reconciler 0.1.0, up 3h
   ✖ release    psa-e 1.2.3: there is no Service psa-crm
 """
     )
+
+
+def test_the_list_of_commands_has_whole_sentences(terminal: Psactl) -> None:
+    _, _, commands = terminal("traffic", "--help").out.partition("Commands:")
+
+    assert "set    Set weights by hand, such as blue=100.\n" in commands
