@@ -19,6 +19,8 @@ _SOON: Final = timedelta(seconds=5)
 #: Why a service is not Ready where there was never anything live.
 NOBODY_LIVE: Final = "NoLiveColor"
 SUPERSEDED: Final = "Superseded"
+#: The event of an answer that is no: the one of the request itself does not tell.
+REFUSED: Final = "RequestRefused"
 
 ReleasePlan = Plan[ReleaseAction]
 
@@ -107,6 +109,8 @@ def _answers(
         refused = "nothing failed" if request.verb == "retry" else "no attempt is running"
         message = f"{release.spec.version} is tried again" if accepted else f"{release.key.name}: {refused}"
         writes.append(Answer(request.id, accepted, message))
+        if not accepted:
+            writes.append(Note(REFUSED, f"{request.verb} refused: {refused}", warning=True))
         wants_retry = wants_retry or accepted
     return wants_retry, tuple(writes)
 

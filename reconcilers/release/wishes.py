@@ -7,7 +7,7 @@ from typing import Final
 
 from crds.release import HoldExit, Phase, Trigger
 from reconcilers.contract import Answer, Request
-from reconcilers.release.beginning import SUPERSEDED
+from reconcilers.release.beginning import REFUSED, SUPERSEDED
 from reconcilers.release.gates import UNKNOWN, gate_outlook
 from reconcilers.release.model import Well
 from reconcilers.release.outlook import End, outlook
@@ -45,7 +45,7 @@ def _answered(turn: Turn, request: Request) -> Turn:
 
 def _refused(turn: Turn, request: Request, why: str) -> Turn:
     text = f"{request.verb} refused: {why}"
-    return turn.written(Answer(request.id, accepted=False, message=text))
+    return turn.noted(REFUSED, text, warning=True).written(Answer(request.id, accepted=False, message=text))
 
 
 def _accepted(turn: Turn, request: Request, what: str) -> Turn:

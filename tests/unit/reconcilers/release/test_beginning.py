@@ -11,7 +11,7 @@ from crds.freeze import Freeze
 from crds.meta import Condition, ConditionType, Truth
 from crds.release import Attempt, Member, Phase, Quarantined, ReleaseMemo, ReleaseStatus
 from crds.service import Color
-from reconcilers.contract import Answer, Plan
+from reconcilers.contract import Answer, Note, Plan
 from reconcilers.release.beginning import RETRY, fingerprint
 from reconcilers.release.model import ReleaseAction
 from reconcilers.release.plan import plan_release
@@ -279,6 +279,7 @@ def test_without_an_attempt_other_requests_are_refused(verb: str) -> None:
     plan = ended(Phase.COMPLETED, version=OLD).asked(verb)
     (answer,) = (write for write in plan.writes if isinstance(write, Answer))
     assert (answer.accepted, answer.message) == (False, "psa-suite: no attempt is running")
+    assert Note("RequestRefused", f"{verb} refused: no attempt is running", warning=True) in plan.writes
 
 
 def test_a_retry_where_nothing_failed_is_refused() -> None:

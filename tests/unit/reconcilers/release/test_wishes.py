@@ -11,7 +11,7 @@ from crds.freeze import Freeze
 from crds.meta import ConditionType, Truth
 from crds.release import HoldExit, Phase, Trigger
 from crds.service import Color
-from reconcilers.contract import Answer, Plan
+from reconcilers.contract import Answer, Note, Plan
 from reconcilers.release.model import ReleaseAction
 from reconcilers.release.phases import ENDED, PROMOTED
 from tests.builders import START
@@ -82,6 +82,7 @@ def test_what_was_meant_for_another_attempt_changes_nothing(phase: Phase, verb: 
     plan = scene.asked(verb, attempt="6")
     assert not answer_of(plan).accepted
     assert "attempt 7 runs by now" in answer_of(plan).message
+    assert Note("RequestRefused", answer_of(plan).message, warning=True) in plan.writes
     assert attempt_of(plan) == before
 
 
