@@ -87,8 +87,7 @@ async def test_each_missing_right_is_named_with_the_command_that_gives_it(site: 
     assert error.reason == "MissingPrivilege"
     assert "ACL SETUSER psa +config|get +acl|getuser +command|info" in str(error)
     await ask(server, "ACL", "SETUSER", "psa", "+config|get", "+acl|getuser", "+command|info", "+acl|cat")
-    with pytest.raises(NotSentError):
-        await driven.desk.one_pass(KEY)
+    await driven.desk.one_pass(KEY)
     plan = await driven.desk.look(KEY)
     assert plan.blocked is not None
     assert plan.blocked[0] == "MissingPrivilege"
