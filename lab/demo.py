@@ -1,10 +1,12 @@
 """``psactl demo``: a lab, a daemon and the scenes; exit code 0 only if every claim was seen."""
 
+import contextlib
 import shlex
 import sys
 import tempfile
 from pathlib import Path
 
+from lab.by_hand import OLD_REDIS, create_by_hand
 from lab.control import ControlError
 from lab.data_scenes import DataScenes
 from lab.data_systems import data_urls
@@ -44,6 +46,8 @@ def run_demo(root: Path | None, *, keep: bool, data: bool = False) -> int:
         if (folder / "lab.json").exists():
             lab = Lab.open(folder)
             if keep and lab.parts.running():
+                with contextlib.suppress(OSError):  # without Proxmox there is nothing to adopt
+                    create_by_hand(lab, *OLD_REDIS)
                 _print_hints(lab, story)
             else:
                 _end(folder, story, remove=is_good and root is None)
@@ -105,6 +109,8 @@ def _print_hints(lab: Lab, story: Story) -> None:
         f"  echo 'kind: Contianer' >{lab.desired}/bad.yaml; psactl status",
         f"  rm {lab.desired}/bad.yaml",
         *_release_hints(lab, where),
+        f"Adopt a container that a colleague made, CT {OLD_REDIS[0]}:",
+        "  docs/how-to/adopt-a-container.md",
         "More files of the platform, to copy into the watched directory:",
         f"  {lab.example}",
         "Break something:",

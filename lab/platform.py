@@ -13,7 +13,7 @@ _FIRST: Final = ("psa-api-gateway", "psa-crm", "psa-tickets")
 #: Kinds of what lies in the data services.
 DATA_KINDS: Final = ("PostgresCluster", "RedisInstance", "RabbitMQ", "Elasticsearch")
 #: Versions that each service has a template of from the beginning.
-VERSIONS: Final = ("1.0.0", "1.1.0", "1.2.0", "1.2.3", "1.3.0", "1.5.0", "2.0.0")
+VERSIONS: Final = ("1.0.0", "1.1.0", "1.2.0", "1.2.3", "1.3.0", "1.5.0", "1.6.0", "1.7.0", "1.8.0", "2.0.0")
 
 
 @dataclass(frozen=True, slots=True)

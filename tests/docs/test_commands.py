@@ -1,18 +1,18 @@
 """Every command of the documents is run, as it stands, against a lab."""
 
-import json
 import os
-import ssl
+import re
 import subprocess
 import sys
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from lab.by_hand import OLD_REDIS, create_by_hand
+from lab.layout import Lab
+from lab.platform import VERSIONS
 from tests.docs.markdown import ROOT, Block, blocks, documents
 
 COMMANDS = {
@@ -54,27 +54,6 @@ class Checkout:
             timeout=150,
         )
 
-    def create_by_hand(self, ctid: int, hostname: str) -> None:
-        """Make a container as a colleague would: through Proxmox, without our stamp."""
-        number = json.loads((self.lab / "lab.json").read_text())["number"]
-        token = (self.lab / "pve.token").read_text().strip()
-        asked = {
-            "vmid": ctid,
-            "ostemplate": "local:vztmpl/psa-redis_7_amd64.tar.zst",
-            "hostname": hostname,
-            "unprivileged": 1,
-            "rootfs": "local:4",
-            "memory": 512,
-        }
-        request = urllib.request.Request(
-            f"https://127.{number}.10.11:8006/api2/json/nodes/pve1/lxc",
-            urllib.parse.urlencode(asked).encode(),
-            {"Authorization": f"PVEAPIToken={token}"},
-        )
-        trusting = ssl._create_unverified_context()  # noqa: S323 (the lab's own certificate, on loopback)
-        with urllib.request.urlopen(request, context=trusting, timeout=10) as answer:  # noqa: S310
-            assert json.load(answer)["data"].startswith("UPID:pve1:")
-
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
@@ -102,7 +81,7 @@ def test_the_documents_have_commands() -> None:
 )
 def test_the_commands_of_a_how_to_work(checkout: Checkout, path: Path) -> None:
     if path.name == "adopt-a-container.md":
-        checkout.create_by_hand(150, "old-redis")
+        create_by_hand(Lab.open(checkout.lab), *OLD_REDIS)
     found = checkout.run(
         script(COMMANDS[path]),
         PATH=f"{checkout.root}/.venv/bin:{os.environ['PATH']}",
@@ -111,6 +90,16 @@ def test_the_commands_of_a_how_to_work(checkout: Checkout, path: Path) -> None:
     )
 
     assert found.returncode == 0, f"{found.stdout}\n{found.stderr}"
+
+
+def test_a_how_to_releases_a_version_that_the_demo_leaves_untried() -> None:
+    shown = {*re.findall(r"1\.\d\.0", (ROOT / "lab/release_scenes.py").read_text())}
+    hinted = {*re.findall(r"version: (\d\.\d\.\d)", (ROOT / "lab/demo.py").read_text())}
+    text = "\n".join(block.text for path in HOW_TO for block in COMMANDS[path])
+    released = re.findall(r"^  version: (\S+)$", text, re.MULTILINE)
+    assert len(released) == len({*released}) >= 3
+    assert not {*released} & (shown | hinted)
+    assert {*released} <= {*VERSIONS}
 
 
 def test_the_tutorial_works_from_its_first_line_to_its_last(checkout: Checkout) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.by_hand import OLD_REDIS
+from lab.control import call_now
 from lab.demo import run_demo
 from lab.layout import Lab
 from lab.monitoring import monitoring_urls
@@ -57,6 +59,9 @@ def test_the_demo_shows_every_claim_and_what_is_kept_runs_on_until_a_second_one_
         assert hint in done.stdout
     for hint in (*monitoring_urls(lab).values(), "metrics/dashboards"):
         assert hint in done.stdout
+    state = call_now(lab.socket("pve"), "GET", "/state")
+    assert isinstance(state, dict)
+    assert OLD_REDIS[0] in {each["vmid"] for each in state["containers"]}
     change = re.search(r"^ +(sed -i .+)$", done.stdout, re.MULTILINE)
     assert change is not None
     subprocess.run(change[1], shell=True, check=True)  # noqa: S602 - the hint as a user pastes it
