@@ -87,6 +87,8 @@ def rules_for(account: RedisAccount) -> tuple[str, ...]:
     """Return what ACL SETUSER is told, all but the passwords: from nothing, so that nothing is left over."""
     return (
         "reset",
+        # What "reset" leaves of channels is what acl-pubsub-default says, which may be all.
+        "resetchannels",
         "on" if account.enabled else "off",
         *(_key_rule(each) for each in account.keys),
         *(f"&{each}" for each in account.channels),

@@ -312,6 +312,21 @@ async def test_an_unknown_command_in_a_users_rules_is_named_and_other_users_are_
     assert await ask(server, "ACL", "USERS") == ["default", "two"]
 
 
+async def test_a_user_has_only_its_own_channels_where_new_ones_begin_with_all(site: Site) -> None:
+    server = site.start()
+    users = {"none": {"commands": ["+get"]}, "some": {"channels": ["psa.*"], "commands": ["+get"]}}
+    driven = drive(
+        a_redis(config={"acl-pubsub-default": "allchannels"}, users=users), redis=transport(server)
+    )
+    plan = await driven.quiet()
+
+    assert (plan.steps, plan.blocked) == ((), None)
+    for name, channels in (("none", ""), ("some", "&psa.*")):
+        found = await ask(server, "ACL", "GETUSER", name)
+        assert isinstance(found, list)
+        assert found[found.index("channels") + 1] == channels
+
+
 async def test_a_file_that_cannot_be_written_is_said_and_tried_again_until_it_can(site: Site) -> None:
     server = site.start()
     driven = drive(a_redis(config={"timeout": 60}), redis=transport(server))
