@@ -62,6 +62,8 @@ _AMOUNT: Final = re.compile(r"(\d{1,20})(b|k|kb|m|mb|g|gb)?")
 #: What ``A`` stands for among the letters of notify-keyspace-events.
 _ALL_EVENTS: Final = "g$lshzxetd"
 _LIMIT_FIELDS: Final = 4
+#: What Redis makes of a number that is out of bounds: the nearest one, without a word.
+_BOUNDS: Final = {"hz": (1, 500), "repl-backlog-size": (16 * 1024, 2**63 - 1)}
 
 
 def canonical(name: str) -> str:
@@ -89,6 +91,7 @@ def normal(name: str, value: str) -> str:
     words = value.split()
     match canonical(name):
         case "save":
+            words = [_word(each) for each in words]
             pairs = sorted(zip(words[::2], words[1::2], strict=False))
             return value if len(words) % 2 else " ".join(f"{after} {changes}" for after, changes in pairs)
         case "notify-keyspace-events":
@@ -99,8 +102,16 @@ def normal(name: str, value: str) -> str:
             return " ".join(sorted(words))
         case _ if _AS_WRITTEN.fullmatch(name):
             return value
-        case _:
-            return " ".join(_word(each) for each in words)
+        case name:
+            return _as_meant(name, " ".join(_word(each) for each in words))
+
+
+def _as_meant(name: str, text: str) -> str:
+    """Return what Redis makes of a word that has another name, or of a number out of bounds."""
+    if name in _BOUNDS and text.isdecimal():
+        least, most = _BOUNDS[name]
+        return str(min(max(int(text), least), most))
+    return "yes" if (name, text) == ("oom-score-adj", "relative") else text
 
 
 def _word(text: str) -> str:
