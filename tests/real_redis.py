@@ -16,7 +16,7 @@ from lab.redis import LabRedis, RedisConfig
 from metrics.redis import RedisMetrics
 from reconcilers.contract import AnyResource, PermanentError, Plan, Secret
 from reconcilers.gauges import Gauges
-from reconcilers.redis.client import Command, RedisServers, Refused, Reply
+from reconcilers.redis.client import Command, RedisServers, Refused, Reply, Wire
 from reconcilers.redis.reconciler import RedisReconciler
 from reconcilers.transports.redis import RedisTransport
 from tests.builders import START, a_resource
@@ -123,7 +123,7 @@ class Driven:
 class Recorded:
     """A transport that keeps what was sent through it."""
 
-    def __init__(self, inner: RedisTransport, sent: list[Command]) -> None:
+    def __init__(self, inner: Wire, sent: list[Command]) -> None:
         self._inner = inner
         self._sent = sent
 
@@ -144,7 +144,7 @@ class Recorded:
         return await self._inner.ask(*commands)
 
 
-def drive(*objects: AnyResource, secrets: Mapping[str, str] | None = None, **wires: RedisTransport) -> Driven:
+def drive(*objects: AnyResource, secrets: Mapping[str, str] | None = None, **wires: Wire) -> Driven:
     """Put *objects* on a desk, whose endpoints are *wires*."""
     sent: list[Command] = []
     known = NamedSecrets(**{"redis_password": PASSWORD, **(secrets or {})})

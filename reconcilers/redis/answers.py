@@ -52,13 +52,15 @@ class _Fields:
 def read_info(text: str) -> Info:
     """Read INFO's default sections. PermanentError WrongServer for those of a Sentinel."""
     fields = _Fields("INFO", text)
-    if fields.text("redis_mode") == "sentinel":
+    # Valkey calls it so from its version 8 on, unless extended-redis-compatibility is on.
+    mode = fields.text("server_mode" if "server_mode" in fields.values else "redis_mode")
+    if mode == "sentinel":
         raise PermanentError("a Sentinel answers there, not a Redis server", reason="WrongServer")
     rdb, aof = fields.text("rdb_last_bgsave_status"), fields.text("aof_last_bgrewrite_status")
     return Info(
         version=fields.text("redis_version"),
         run_id=fields.text("run_id"),
-        mode=fields.text("redis_mode"),
+        mode=mode,
         is_loading=fields.is_on("loading"),
         has_config_file=fields.text("config_file") != "",
         memory=Memory(

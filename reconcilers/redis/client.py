@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from crds.versions import is_older
 from reconcilers.contract import PermanentError, Secret, TransientError
 from reconcilers.redis.answers import (
     Answer,
@@ -17,7 +18,7 @@ from reconcilers.redis.answers import (
     read_words,
 )
 from reconcilers.redis.configuration import shown
-from reconcilers.redis.model import Account, Cluster, Info, Look, Questions, Saved, Saves, SaveTo
+from reconcilers.redis.model import OLDEST, Account, Cluster, Info, Look, Questions, Saved, Saves, SaveTo
 
 #: Codes of refusals that end by themselves.
 _PASSING: Final = frozenset({"LOADING", "BUSY", "MASTERDOWN", "READONLY", "MISCONF", "OOM", "CLUSTERDOWN"})
@@ -118,6 +119,8 @@ class RedisServers:
         info = read_info(read_text("INFO", _answer(commands[0], replies[0])))
         if info.run_id != known.run_id:
             known.run_id, known.catalog, known.refused = info.run_id, None, set()
+        if is_older(info.version, OLDEST):  # what it answers to the rest is an error, or of another form
+            return Look(info, info.settings, {}, wire.user, wire.password)
         users: Sequence[tuple[str, Reply]] = list(
             zip(questions.users, replies[3 : 3 + len(questions.users)], strict=True)
         )

@@ -8,11 +8,9 @@ from crds.redis import RedisInstanceSpec, RedisInstanceStatus, RedisReplication
 from crds.versions import is_older
 from reconcilers.amounts import between
 from reconcilers.redis.configuration import attested
-from reconcilers.redis.model import Saved, SeenRedis
+from reconcilers.redis.model import OLDEST, Saved, SeenRedis
 from reconcilers.redis.replication import replication_troubles
 
-#: CONFIG SET takes several settings at once from this version on.
-OLDEST: Final = "7.0"
 #: From this part of the limit on, writes will soon be refused.
 _NEARLY_FULL: Final = 0.9
 Trouble = tuple[str, str]

@@ -3,8 +3,12 @@
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from reconcilers.contract import Secret
+
+#: CONFIG GET and CONFIG SET take several settings at once from this version on.
+OLDEST: Final = "7.0"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from crds.versions import is_older
 from reconcilers.contract import NotSentError, Secret
 from reconcilers.redis.answers import Answer
 from reconcilers.redis.client import Command, Refused, Reply
@@ -69,6 +70,8 @@ class FakeRedis:
     primary: str | None = None
     version: str = "7.0.15"
     mode: str = "standalone"
+    named: str = "redis"
+    """Whose word its mode has: Valkey's since its version 8 is ``server``."""
     runs: int = 1
     settings: dict[str, str] = field(default_factory=lambda: dict(DEFAULTS))
     users: dict[str, FakeUser] = field(default_factory=lambda: {"default": ALL})
@@ -120,6 +123,8 @@ class FakeRedis:
 
     def _config(self, words: Sequence[str]) -> Reply:
         match words:
+            case ["GET", *names] if len(names) > 1 and is_older(self.version, "7.0"):
+                return Refused("ERR", "Unknown subcommand or wrong number of arguments for 'GET'.")
             case ["GET", *names]:
                 found = [(name, self.settings[name]) for name in names if name in self.settings]
                 return [word for pair in found for word in pair]
@@ -213,7 +218,7 @@ class FakeRedis:
         lines = [
             "# Server",
             f"redis_version:{self.version}",
-            f"redis_mode:{self.mode}",
+            f"{self.named}_mode:{self.mode}",
             f"run_id:{self.runs:040x}",
             f"config_file:{'/etc/redis.conf' if self.has_file else ''}",
             "connected_clients:1",
@@ -253,6 +258,7 @@ def _changed(user: FakeUser, rule: str) -> FakeUser | None:
         "on": replace(user, enabled=True),
         "off": replace(user, enabled=False),
         "nopass": replace(user, needs_no_password=True, hashes=nothing),
+        "resetchannels": replace(user, channels=()),
         "resetpass": replace(user, needs_no_password=False, hashes=nothing),
         "+@all": replace(user, base="+@all", rules=()),
         "-@all": replace(user, base="-@all", rules=()),
