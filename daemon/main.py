@@ -31,6 +31,7 @@ from daemon.settings import (
     Settings,
     SettingsError,
     load_settings,
+    meaning_of,
 )
 from daemon.sources.ownership import Ownership
 from daemon.sources.watch import DirectorySource, open_source
@@ -219,12 +220,16 @@ def _reload(config: Path, flags: Mapping[str, str], daemon: Daemon) -> None:
 
 def _flags(arguments: Sequence[str]) -> tuple[Path, dict[str, str]]:
     parser = argparse.ArgumentParser(
-        prog="psa-reconciler", description="Reconcile a platform on Proxmox LXC."
+        prog="psa-reconciler",
+        description="Reconcile a platform on Proxmox LXC, HAProxy and data services with its files.",
+        epilog="A flag wins over its variable, that over the settings' file, and that over the default.",
     )
-    parser.add_argument("--config", type=Path, default=Path(os.environ.get("PSA_CONFIG", DEFAULT_FILE)))
-    parser.add_argument("--version", action="version", version=VERSION)
+    default = Path(os.environ.get("PSA_CONFIG", DEFAULT_FILE))
+    told = f"The settings' file; also PSA_CONFIG. Default {DEFAULT_FILE}."
+    parser.add_argument("--config", type=Path, default=default, metavar="FILE", help=told)
+    parser.add_argument("--version", action="version", version=VERSION, help="Print the version and exit.")
     for name in OVERRIDES:
-        parser.add_argument(f"--{name}", dest=name)
+        parser.add_argument(f"--{name}", dest=name, metavar="VALUE", help=meaning_of(name))
     found = vars(parser.parse_args(arguments))
     config: Path = found.pop("config")
     return config, {name: value for name, value in found.items() if value is not None}

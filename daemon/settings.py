@@ -278,10 +278,24 @@ def load_settings(path: Path, flags: Mapping[str, str], environ: Mapping[str, st
     return settings
 
 
+def meaning_of(flag: str) -> str:
+    """Return what one of OVERRIDES sets, with its variable and its default: for ``--help``."""
+    *groups, name = OVERRIDES[flag]
+    field = Settings.model_fields[groups[0] if groups else name]
+    if groups:
+        field = type(field.default).model_fields[name]
+    default = field.default.value if isinstance(field.default, Mode) else field.default
+    return f"{field.description} Also {_variable(flag)}. Default {default}."
+
+
+def _variable(flag: str) -> str:
+    return f"PSA_{flag.upper().replace('-', '_')}"
+
+
 def _overrides(flags: Mapping[str, str], environ: Mapping[str, str]) -> list[Override]:
     found = []
     for name, where in OVERRIDES.items():
-        variable = f"PSA_{name.upper().replace('-', '_')}"
+        variable = _variable(name)
         if name in flags:
             found.append(Override(f"--{name}", where, flags[name]))
         elif variable in environ:

@@ -62,7 +62,12 @@ def check_settings(file: Path) -> Check:
     try:
         found = settings.load_settings(file, {}, {})
     except settings.SettingsError as exc:
-        return Check(Tone.BAD, f"settings {file} would be refused", "correct it; then SIGHUP", str(exc))
+        return Check(
+            Tone.BAD,
+            f"settings {file} would be refused",
+            "correct it, then systemctl restart psa-reconciler",
+            str(exc),
+        )
     endpoints, hooks = (", ".join(sorted(each)) or "none" for each in (found.endpoints, found.hooks))
     return Check(Tone.GOOD, f"settings {file} are in order; endpoints: {endpoints}; hooks: {hooks}")
 

@@ -9,7 +9,7 @@ import pytest
 from crds.meta import Mode
 from daemon.layers import SENTENCES
 from daemon.logs import blotted
-from daemon.settings import OVERRIDES, ProxmoxEndpoint, Settings, SettingsError, load_settings
+from daemon.settings import OVERRIDES, ProxmoxEndpoint, Settings, SettingsError, load_settings, meaning_of
 from daemon.sources.wording import PATTERNS
 
 TOKEN = "psa@pve!daemon=12345678-1234-1234-1234-123456789abc"
@@ -60,6 +60,13 @@ def test_every_flag_has_its_variable_and_reaches_its_setting(tmp_path: Path, nam
         for step in OVERRIDES[name]:
             settings = getattr(settings, step)
         assert str(getattr(settings, "value", settings)) == value
+
+
+@pytest.mark.parametrize("name", OVERRIDES)
+def test_the_help_says_of_every_flag_what_it_sets_and_what_is_so_without_it(name: str) -> None:
+    told = meaning_of(name)
+    assert re.fullmatch(r"[A-Z].+\. Also PSA_[A-Z_]+\. Default [\w/.:-]+\.", told)
+    assert f"PSA_{name.upper().replace('-', '_')}" in told
 
 
 def test_an_empty_group_in_the_file_does_not_hide_a_variable(tmp_path: Path) -> None:

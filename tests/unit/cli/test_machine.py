@@ -51,7 +51,7 @@ def test_settings_that_the_daemon_would_refuse_are_shown_with_their_caret(
       = did you mean "mode"?
       = allowed: alerts, api, endpoints, hooks, log, mode, notify, secrets,
         source, state
-  → correct it; then SIGHUP
+  → correct it, then systemctl restart psa-reconciler
 """
         in ran.out
     )
