@@ -1,7 +1,6 @@
 """Elasticsearch over aiohttp: one request a call, the nodes in their order, passwords as they are now."""
 
 import base64
-import json
 import re
 import ssl
 from collections.abc import Callable, Sequence
@@ -10,15 +9,14 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
-from pydantic import JsonValue
 from yarl import URL
 
 from reconcilers.contract import NotSentError, PermanentError, Secret, TransientError
 from reconcilers.elasticsearch.client import NoMasterError, Reply, Request
 from reconcilers.transports.elasticsearch_errors import of_answer
+from reconcilers.transports.http_body import BodyError, json_of, read_body
 from reconcilers.transports.http_errors import of_connection
 
-_LARGEST: Final = 32 * 1024 * 1024
 _CONNECTIONS: Final = 4
 #: Models have checked names before; here nothing else may become part of a path.
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9_*][A-Za-z0-9._@*,-]*")
@@ -85,10 +83,12 @@ class ElasticsearchTransport:
                 allow_redirects=False,
             ) as response:
                 status, answer_headers = response.status, response.headers
-                raw = await _whole(response, where)
+                raw = await read_body(response)
+            body = json_of(raw or b"{}")
+        except BodyError as exc:
+            raise TransientError(f"{where} gives {exc}: something else answers there") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
             raise of_connection(exc, where, self._deadline_s) from exc
-        body = _json(raw, status, where)
         if status == HTTPStatus.NOT_FOUND or status < HTTPStatus.MULTIPLE_CHOICES:
             return Reply(status, body)
         raise of_answer(status, body, answer_headers, where, self._who())
@@ -136,23 +136,3 @@ def _url(base: URL, request: Request) -> URL:
             raise PermanentError(f"{segment[:80]!r} is no part of a path", reason="HostileName")
     path = "/" + "/".join(request.segments)
     return base.with_path(path, encoded=True).with_query(list(request.query))
-
-
-async def _whole(response: aiohttp.ClientResponse, where: str) -> bytes:
-    """Return the whole body; TransientError where it is larger than any that we ask for."""
-    parts: list[bytes] = []
-    size = 0
-    async for part in response.content.iter_any():
-        size += len(part)
-        if size > _LARGEST:
-            raise TransientError(f"{where}: an answer of more than {_LARGEST // 1024**2} MiB")
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _json(raw: bytes, status: int, where: str) -> JsonValue:
-    try:
-        body: JsonValue = json.loads(raw or b"{}")
-    except (ValueError, RecursionError):
-        raise TransientError(f"{where}: HTTP {status}, and no JSON: something else answers there") from None
-    return body

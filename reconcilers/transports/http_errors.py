@@ -21,4 +21,7 @@ def of_connection(exc: Exception, where: str, deadline_s: float) -> TransientErr
         return NotSentError(f"cannot connect to {where}: no answer")
     if isinstance(exc, TimeoutError):
         return TransientError(f"no answer within {deadline_s:g} s from {where}")
-    return TransientError(f"{where}: {str(exc) or type(exc).__name__}")
+    # Words about what was no HTTP hold what was sent, over several lines, and other ones each time.
+    is_garbled = isinstance(exc, aiohttp.ClientResponseError)
+    words = "what answers there speaks no HTTP that can be understood" if is_garbled else str(exc)
+    return TransientError(f"{where}: {words or type(exc).__name__}")

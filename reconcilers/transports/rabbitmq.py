@@ -15,6 +15,7 @@ from yarl import URL
 
 from reconcilers.contract import NotSentError, PermanentError, Secret, TransientError
 from reconcilers.rabbitmq.client import Call, Reply
+from reconcilers.transports.http_body import BodyError, json_of, read_body
 from reconcilers.transports.http_errors import of_connection
 from reconcilers.transports.rabbitmq_errors import no_api, of_answer
 
@@ -86,9 +87,9 @@ class RabbitTransport:
                 if not isinstance(failure, NotSentError):
                     raise failure from exc
                 refusals.append(str(failure))
-            except ValueError as exc:
-                text = f"{call.method} {target}: {self._where(base)}: its answer is no JSON: {exc}"
-                raise TransientError(text) from exc
+            except BodyError as exc:
+                text = f"{call.method} {target}: {self._where(base)} gives {exc}"
+                raise TransientError(text) from None
             else:
                 self._first, self._without_api_since = index, None
                 if reply.status in _SUCCESS or reply.status in call.accepts:
@@ -123,7 +124,7 @@ class RabbitTransport:
         async with self._open().request(
             call.method, url, headers=headers, data=data, allow_redirects=False
         ) as response:
-            content = await response.read()
+            content = await read_body(response)
             is_success = response.status in _SUCCESS
         return Reply(response.status, _parse(content, is_strict=is_success))
 
@@ -168,12 +169,11 @@ def _parse(content: bytes, *, is_strict: bool) -> object:
     if not content:
         return None
     try:
-        found: object = json.loads(content)
-    except ValueError:
+        return json_of(content)
+    except BodyError:
         if is_strict:
             raise
         return None
-    return found
 
 
 async def _has_amqp(base: str) -> bool:
