@@ -277,11 +277,13 @@ def _tries(turn: Turn, hook: str, service: str | None) -> int:
 
 
 def run_id(release: str, attempt: Attempt, memo: ReleaseMemo, hook: str, service: str | None) -> str:
-    """Return the name of a hook's run in the phase that *attempt* is in."""
+    """Return the name of a hook's run in the phase that *attempt* is in.
+
+    When it began is in it: a state that was lost or put back counts attempts that were there before again.
+    """
+    began, phase = f"{attempt.began_at:%Y%m%d%H%M%S}", attempt.phase.value.lower()
     tries = memo.tries.get(_key(hook, service), 1)
-    return ".".join(
-        (release, str(attempt.number), attempt.phase.value.lower(), _key(hook, service), str(tries))
-    )
+    return ".".join((release, str(attempt.number), began, phase, _key(hook, service), str(tries)))
 
 
 def hooks_of(spec: ReleaseSpec, attempt: Attempt) -> tuple[tuple[str, str | None], ...]:

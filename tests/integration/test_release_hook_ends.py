@@ -15,7 +15,7 @@ from reconcilers.release.model import ReleaseAction, StopHook
 from tests.builders_release import GATEWAY, Scene, attempt_of
 from tests.real_hooks import RUN, Programs, a_run, programs, until_over
 
-VERIFY = f"psa-suite.1.verify.functional.{GATEWAY}.1"
+VERIFY = f"psa-suite.1.20261124115900.verify.functional.{GATEWAY}.1"
 
 
 @pytest.fixture
@@ -58,6 +58,6 @@ async def test_a_rollback_asks_a_running_hook_to_end_and_goes_on(folder: Program
 
 
 async def test_an_attempt_without_traffic_is_over_only_when_its_hook_is(folder: Programs) -> None:
-    (step,) = ending("abort", Phase.PRE_CHECK, "psa-suite.1.precheck.unit.1")
-    assert step.action == StopHook("psa-suite.1.precheck.unit.1")
+    (step,) = ending("abort", Phase.PRE_CHECK, "psa-suite.1.20261124115900.precheck.unit.1")
+    assert step.action == StopHook("psa-suite.1.20261124115900.precheck.unit.1")
     assert await applied(folder, StopHook(RUN)) >= 1.0

@@ -45,9 +45,9 @@ HOLDS = [
 ]
 HOOKS = {"checks": ["unit"], "smoke": ["smoke"], "verify": ["functional"]}
 RUNS = [
-    "psa-suite.1.precheck.unit.1",
-    f"psa-suite.1.smoke.smoke.{GATEWAY}.1",
-    f"psa-suite.1.verify.functional.{GATEWAY}.1",
+    "psa-suite.1.20261124115900.precheck.unit.1",
+    f"psa-suite.1.20261124115900.smoke.smoke.{GATEWAY}.1",
+    f"psa-suite.1.20261124115900.verify.functional.{GATEWAY}.1",
 ]
 PROBES = st.sampled_from([WELL, ILL, SILENT])
 SECONDS = st.sampled_from([0, 1, 5, 100, 4000, 100_000])

@@ -307,7 +307,7 @@ def an_intent(number: int, run: str) -> Intent:
 
 @in_phases(Phase.PRE_CHECK, Phase.SMOKE)
 def test_a_hook_that_nobody_waits_for_any_more_is_ended(phase: Phase) -> None:
-    run = "psa-suite.1.precheck.unit.1"
+    run = "psa-suite.1.20261124115900.precheck.unit.1"
     plan = Scene(
         phase,
         spec={"checks": ["unit"], "smoke": ["smoke"]},
@@ -322,7 +322,7 @@ def test_a_hook_that_nobody_waits_for_any_more_is_ended(phase: Phase) -> None:
 
 
 def test_a_hook_that_takes_longer_than_its_phase_may_does_not_end_it() -> None:
-    run = "psa-suite.1.precheck.unit.1"
+    run = "psa-suite.1.20261124115900.precheck.unit.1"
     late = {"entered_at": START - HOUR}
     running = {run: HookResult("unit", HookState.RUNNING, "it runs", seconds=3500)}
     scene = Scene(Phase.PRE_CHECK, attempt=late, spec={"checks": ["unit"]}, seen={"hooks": running})

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from crds.container import ContainerSpec, ContainerStatus
-from crds.release import Check, HoldExit, Phase, Trigger
+from crds.release import Check, HoldExit, Phase, ReleaseMemo, Trigger
 from crds.service import LIVE, VERSION, Color, container_key
 from reconcilers.contract import Amend, Close, Intent, OutcomeKind, Plan, StepClass
 from reconcilers.hook_runs import HookResult, HookRun, HookState
 from reconcilers.release.model import ReleaseAction, StartHook
+from reconcilers.release.preparation import run_id
+from reconcilers.transports.hook_command import is_run_id
 from tests.builders import START
 from tests.builders_release import (
     CRM,
@@ -34,9 +36,9 @@ from tests.builders_release import (
 )
 
 COLORS = pytest.mark.parametrize("live", list(Color), ids=lambda color: color.value)
-UNIT = "psa-suite.1.precheck.unit.1"
-SMOKE = f"psa-suite.1.smoke.smoke.{GATEWAY}.1"
-VERIFY = f"psa-suite.1.verify.functional.{GATEWAY}.1"
+UNIT = "psa-suite.1.20261124115900.precheck.unit.1"
+SMOKE = f"psa-suite.1.20261124115900.smoke.smoke.{GATEWAY}.1"
+VERIFY = f"psa-suite.1.20261124115900.verify.functional.{GATEWAY}.1"
 HOOKS: Mapping[str, object] = {"checks": ["unit"], "smoke": ["smoke"], "verify": ["functional"]}
 MEASURED = {"rates": {GATEWAY: 20.0}}
 RUN_OF = {Phase.PRE_CHECK: UNIT, Phase.SMOKE: SMOKE, Phase.VERIFY: VERIFY}
@@ -372,3 +374,16 @@ def test_the_promoted_version_is_looked_at_before_it_is_tested() -> None:
     assert started(ill) == []
     well = hooked(Phase.VERIFY, members={0: {"probes": {Color.GREEN: WELL}}}).plan()
     assert len(started(well)) == 1
+
+
+def test_a_state_that_was_put_back_takes_no_earlier_attempts_hook_for_its_own() -> None:
+    attempt = attempt_of(hooked(Phase.SMOKE).plan())
+    memo, later = ReleaseMemo(attempt=1), attempt.model_copy(update={"began_at": START + timedelta(days=3)})
+    names = {run_id("psa-suite", each, memo, "smoke", GATEWAY) for each in (attempt, later)}
+    assert names == {SMOKE, SMOKE.replace("20261124115900", "20261127120000")}
+
+
+def test_the_longest_name_of_a_run_is_one() -> None:
+    attempt = attempt_of(hooked(Phase.PRE_CHECK).plan()).model_copy(update={"number": 9999})
+    name = run_id("r" * 63, attempt, ReleaseMemo(attempt=9999), "h" * 32, "s" * 63)
+    assert is_run_id(name)
