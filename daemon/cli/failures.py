@@ -1,11 +1,14 @@
 """What psactl says and returns when it cannot do what is asked."""
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from enum import IntEnum
 from typing import IO, Any, ClassVar
 
 import click
+
+from daemon.cli.screen import Screen, Tone
 
 
 class Exit(IntEnum):
@@ -31,9 +34,10 @@ class CommandError(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print message and hint on stderr."""
-        click.echo(f"✖ {self.message}", file=file, err=True)
+        screen = Screen.of(sys.stderr)
+        click.echo(screen.say(Tone.BAD, self.message), file=file, err=True)
         if self.hint:
-            click.echo(f"  {self.hint}", file=file, err=True)
+            click.echo(screen.say(Tone.PLAIN, self.hint, "  "), file=file, err=True)
 
 
 class RefusedError(CommandError):

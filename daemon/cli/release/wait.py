@@ -161,7 +161,8 @@ class _Following:
             text = f"{sign.text} is held, {attempt.hold.reason}: {attempt.hold.message}"
         elif attempt.step and attempt.phase is Phase.SPLIT:
             at, text = attempt.step_at or at, f"{sign.text}, step {attempt.step + 1}"
-        click.echo(f"{at:%H:%M:%S}  {self._here.out.say(sign.tone, text)}")
+        head = f"{at:%H:%M:%S}  "
+        click.echo(head + self._here.out.say(sign.tone, text, " " * len(head)).removeprefix(" " * len(head)))
 
     def _broken(self, found: Release, attempt: Attempt) -> None:
         """End badly, unless another attempt at the same version is about to begin."""

@@ -1,14 +1,16 @@
 """Each way of failing has its own code and says what to do."""
 
 import errno
+import io
 import json
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
 from daemon.cli.client import DaemonClient, unreachable
-from daemon.cli.failures import UnreachableError
+from daemon.cli.failures import CommandError, UnreachableError
 from daemon.cli.session import Session
 from tests.builders_cli import a_condition, a_plan, a_status, a_step, an_object
 from tests.fakes.recorded_daemon import RecordedDaemon
@@ -78,6 +80,28 @@ def test_a_path_that_is_too_long_for_a_socket_is_said_so(session: Session) -> No
 
     assert ran.code == 4
     assert "a socket's path has 107 bytes at most" in ran.err
+
+
+class FakeTerminal(io.StringIO):
+    """A terminal without colour."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_what_went_wrong_is_wrapped_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = FakeTerminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    CommandError("the attempt is held: " + "more good requests are needed " * 3, "wait " * 20).show()
+
+    lines = stream.getvalue().splitlines()
+    assert lines[0].startswith("✖ the attempt is held")
+    assert len(lines) > 3
+    assert all(len(line) <= 60 for line in lines)
+    assert all(line.startswith("  ") for line in lines[1:])
 
 
 def test_a_socket_that_may_not_be_opened_is_denied_and_names_the_group() -> None:

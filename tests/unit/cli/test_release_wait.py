@@ -111,6 +111,16 @@ def test_a_hold_is_code_4(daemon: RecordedDaemon, terminal: Psactl) -> None:
     assert ran.err.startswith("✖ held, NotEnoughTraffic: 409 are missing\n")
 
 
+def test_a_long_reason_of_a_hold_is_wrapped_beside_its_time(daemon: RecordedDaemon, terminal: Psactl) -> None:
+    daemon.objects = [running(Phase.WATCH, hold=a_hold("NotEnoughTraffic", "more requests are needed " * 5))]
+
+    lines = terminal(*WAIT).out.splitlines()
+
+    assert len(lines) > 1
+    assert all(len(line) <= 80 for line in lines)
+    assert all(line.startswith(" " * 12) for line in lines[1:])
+
+
 def test_a_hold_may_be_waited_through(daemon: RecordedDaemon, terminal: Psactl) -> None:
     daemon.objects = [HELD]
 
