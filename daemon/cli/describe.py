@@ -85,11 +85,13 @@ def _heading(found: Thing, screen: Screen, now: datetime) -> list[str]:
 
 def _conditions(found: Thing, screen: Screen, now: datetime) -> list[str]:
     inner = screen.inside
-    lines = []
+    told, lines = {state_of(found).message}, []
     for each in found.conditions:
         tone = condition_tone(each)
         head = f"{each.type:17}  {each.status:7}  {age(each.since, now):>4}  "
-        text = f"{each.reason}: {each.message}" if each.message else each.reason
+        # One sentence is often why several conditions are as they are: it stands here once.
+        text = f"{each.reason}: {each.message}" if each.message and each.message not in told else each.reason
+        told.add(each.message)
         first, *rest = inner.wrap(text, len(head) + 2)
         lines.append(f"{inner.paint(tone.glyph, tone)} {head}{first}")
         lines += [" " * (len(head) + 2) + line for line in rest]

@@ -85,8 +85,8 @@ def _phases(attempt: Attempt, events: Sequence[Happening], now: datetime, screen
             "" if is_last and not attempt.is_running else lasting(((end or now) - event.at).total_seconds())
         )
         tone = _tone(attempt, phase, is_last=is_last)
-        line = f"{event.at:%H:%M:%S}  {screen.paint(f'{tone.glyph} {phase.value:15}', tone)}  {took}"
-        yield line.rstrip()
+        name = f"{phase.value:15}" if took else phase.value
+        yield f"{event.at:%H:%M:%S}  {screen.paint(f'{tone.glyph} {name}', tone)}  {took}".rstrip()
 
 
 def _tone(attempt: Attempt, phase: Phase, *, is_last: bool) -> Tone:

@@ -287,6 +287,20 @@ def test_an_object_that_is_ready_but_whose_file_is_refused_says_so(
     assert "✔ Ready  5m   its file is refused, last good kept: a.yaml:7: unknown field" in pipe("get").out
 
 
+def test_a_sentence_that_several_conditions_share_is_told_once(
+    daemon: RecordedDaemon, terminal: Psactl
+) -> None:
+    says = "1.2.0 is in quarantine since attempt 2"
+    shared = [a_condition(kind, "False", "Quarantined", says) for kind in ("Ready", "Synced")]
+    daemon.objects = [an_object(conditions=[*shared, a_condition("Stalled", "True", "Quarantined", says)])]
+    daemon.plans = [a_plan("Container/psa-redis")]
+
+    out = terminal("describe", "ct/psa-redis").out
+
+    assert out.count(says) == 1
+    assert "  ✖ Stalled            True       5m  Quarantined\n" in out
+
+
 def test_what_was_seen_is_told_with_the_words_of_files_and_each_part_by_its_name(
     daemon: RecordedDaemon, terminal: Psactl
 ) -> None:
