@@ -151,7 +151,9 @@ def _wrong_at(evidence: Evidence) -> str:
 def _share(tally: Tally, limit: float, rule: Rule, slow: SlowLimit | None) -> Outlook | None:
     """Judge one share of all entries; None if it is well."""
     what = "requests failed" if slow is None else f"answers took longer than {slow.limit_ms:g} ms"
-    shown = f"{part(tally.errors, tally.requests)} {what}, limit {percent(limit)}"
+    noun = "request" if slow is None else "answer"
+    seen = f"{part(tally.errors, tally.requests)} {what}" if tally.requests else f"no {noun} came yet"
+    shown = f"{seen}, limit {percent(limit)}"
     if _exceeds(tally.errors, tally.requests, limit):
         if _exceeds(tally.stable_errors, tally.stable_requests, limit):
             stable = part(tally.stable_errors, tally.stable_requests)
@@ -164,9 +166,8 @@ def _share(tally: Tally, limit: float, rule: Rule, slow: SlowLimit | None) -> Ou
         requests_to_exclude(tally.errors, rate, rule.beta), math.ceil(round(tally.errors / limit, 6))
     )
     missing = needed - tally.requests
-    noun = "requests" if slow is None else "answers"
     reason = "NotEnoughTraffic" if slow is None or tally.requests else "NoResponseTimes"
-    return Outlook(End.NOT_ENOUGH, reason, f"{shown}: {missing} more good {noun} are needed", missing)
+    return Outlook(End.NOT_ENOUGH, reason, f"{shown}: {missing} more good {noun}s are needed", missing)
 
 
 def _exceeds(errors: int, requests: int, limit: float) -> bool:

@@ -43,6 +43,7 @@ def test_it_says_how_many_requests_are_missing(errors: int, requests: int, missi
 
     assert (found.end, found.reason, found.missing) == (End.NOT_ENOUGH, "NotEnoughTraffic", missing)
     assert f"{missing} more good requests are needed" in found.message
+    assert found.message.startswith("no request came yet, limit 0.1 %") is (requests == 0)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +158,7 @@ class TestResponseTimes:
         found = outlook({"gateway": entry(9000, slow=slow)}, self.rule)
 
         assert (found.end, found.reason) == (End.NOT_ENOUGH, "NoResponseTimes")
+        assert found.message.startswith("no answer came yet, limit ")
 
 
 def test_worse_goes_first() -> None:
