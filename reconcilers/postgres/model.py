@@ -15,7 +15,7 @@ class Setting:
     value: str
     unit: str | None
     vartype: str
-    """bool, enum, integer, real or string."""
+    """bool, enum, integer, real or string; and of strings, names or caseless: see SORTS of its settings."""
     context: str
     """internal, postmaster, sighup, backend, superuser, user …: how a change takes effect."""
     choices: tuple[str, ...] = ()

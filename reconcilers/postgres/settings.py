@@ -28,6 +28,14 @@ _MOST: Final = 10**18
 _NUMBER: Final = re.compile(
     r"\s*([+-]?)(0[xX][0-9a-fA-F]+|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z]*)\s*"
 )
+#: Settings whose text is a list of identifiers (GUC_LIST_QUOTE, those that a file may name).
+NAME_LISTS: Final = frozenset({"search_path", "temp_tablespaces"})
+#: What a text is, by the setting's name in small letters, where it is no mere text.
+SORTS: Final = {
+    **dict.fromkeys(NAME_LISTS, "names"),
+    **dict.fromkeys(("datestyle", "log_timezone", "timezone"), "caseless"),
+}
+_NAME: Final = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^\s,"][^\s,]*))\s*(,|$)')
 #: Settings that take effect with a reload, or at the next session.
 RELOADED: Final = frozenset({"sighup", "superuser-backend", "backend", "superuser", "user"})
 
@@ -45,7 +53,9 @@ def same(setting: Setting, wanted: str, found: str) -> bool:
         return truth is not None and truth == _truth(found)
     if setting.vartype == "enum":
         return _choice(setting, wanted) == _choice(setting, found)
-    return wanted == found
+    if setting.vartype == "names":
+        return names(wanted) == names(found)
+    return wanted == found or (setting.vartype == "caseless" and wanted.lower() == found.lower())
 
 
 def refusal(setting: Setting, wanted: str) -> str | None:
@@ -58,6 +68,8 @@ def refusal(setting: Setting, wanted: str) -> str | None:
         return "on or off is needed"
     if setting.vartype == "enum" and _choice(setting, wanted) not in setting.choices:
         return f"one of {', '.join(setting.choices)} is needed"
+    if setting.vartype == "names" and names(wanted) is None:
+        return 'names with commas between them are needed, "in quotes" where they have blanks or capitals'
     return None
 
 
@@ -75,7 +87,7 @@ def _bad_number(setting: Setting, wanted: float | None) -> str | None:
 def shown(setting: Setting, value: str | None = None) -> str:
     """Return the value in force, or one in the setting's own unit, as a person would write it."""
     text = setting.value if value is None else value
-    if setting.vartype == "string":
+    if setting.vartype in {"string", "names", "caseless"}:
         return text or "empty"
     match = re.fullmatch(r"(\d*)(kB|MB|B)", setting.unit or "")
     if match is None or not re.fullmatch(r"[0-9]+", text):
@@ -130,6 +142,23 @@ def _unit(text: str) -> tuple[str, int] | None:
         if match[2] in sizes:
             return sort, times * sizes[match[2]]
     return None
+
+
+def names(text: str) -> tuple[str, ...] | None:
+    """Read a list of identifiers, None for what is none; without quotes capitals are small letters.
+
+    So does SplitIdentifierString of src/backend/utils/adt/varlena.c. Empty names are left out: the server
+    writes no name at all as one.
+    """
+    found: list[str] = []
+    place = 0
+    while place < len(text.rstrip()):
+        match = _NAME.match(text, place)
+        if match is None or (match[3] == "," and match.end() == len(text.rstrip())):
+            return None
+        found.append(match[2].lower() if match[1] is None else match[1].replace('""', '"'))
+        place = match.end()
+    return tuple(each for each in found if each)
 
 
 def _truth(text: str) -> bool | None:

@@ -14,6 +14,7 @@ from reconcilers.postgres.model import (
     SeenSlot,
     Setting,
 )
+from reconcilers.postgres.settings import SORTS
 
 Row = Mapping[str, object]
 
@@ -78,15 +79,16 @@ SELECT slot_name::text AS name, plugin::text AS plugin, database::text AS databa
     - restart_lsn)::int8 AS retained
 FROM pg_replication_slots ORDER BY slot_name
 """
-#: ``reset_val`` is what new sessions have: our own one has time limits of its own.
+#: ``reset_val`` is what new sessions have: our own one has time limits of its own. A few names have capitals
+#: there (TimeZone), which mean nothing.
 SETTINGS: Final = """
-SELECT name, reset_val AS value, unit, vartype, context, enumvals AS choices, pending_restart,
-  min_val AS lowest, max_val AS highest
-FROM pg_settings WHERE name = ANY($1)
+SELECT lower(name) AS name, reset_val AS value, unit, vartype, context, enumvals AS choices,
+  pending_restart, min_val AS lowest, max_val AS highest
+FROM pg_settings WHERE lower(name) = ANY($1)
 """
 FILE_SETTINGS: Final = """
-SELECT DISTINCT ON (name) name, setting AS value, error
-FROM pg_file_settings WHERE name = ANY($1) ORDER BY name, seqno DESC
+SELECT DISTINCT ON (lower(name)) lower(name) AS name, setting AS value, error
+FROM pg_file_settings WHERE lower(name) = ANY($1) ORDER BY lower(name), seqno DESC
 """
 CONNECTION: Final = """
 SELECT name, reset_val AS value FROM pg_settings WHERE name IN ('primary_conninfo', 'primary_slot_name')
@@ -254,7 +256,7 @@ def _setting(row: Row, written: Row | None) -> Setting:
     return Setting(
         value=text(row, "value") or "",
         unit=text(row, "unit"),
-        vartype=word(row, "vartype"),
+        vartype=SORTS.get(word(row, "name"), word(row, "vartype")),
         context=word(row, "context"),
         choices=words(row, "choices"),
         pending_restart=bool(row["pending_restart"]),

@@ -6,6 +6,7 @@ from typing import Final
 
 from reconcilers.contract import PermanentError, Secret
 from reconcilers.postgres.actions import MakeSlot, PutRole
+from reconcilers.postgres.settings import NAME_LISTS, names
 
 #: PostgreSQL cuts longer ones without a word.
 LONGEST_NAME: Final = 63
@@ -54,7 +55,9 @@ def alter_system(name: str, value: str) -> str:
     """Return what writes a setting into postgresql.auto.conf."""
     if _SETTING.fullmatch(name) is None:
         raise _bad(f"{name!r} is no setting")
-    return f"ALTER SYSTEM SET {name} = {literal(value)}"
+    # As one literal a list of names would be one long name.
+    parts = (names(value) if name in NAME_LISTS else None) or (value,)
+    return f"ALTER SYSTEM SET {name} = {', '.join(map(literal, parts))}"
 
 
 def put_role(action: PutRole) -> Sequence[str]:

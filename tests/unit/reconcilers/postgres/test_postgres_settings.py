@@ -18,7 +18,10 @@ STATEMENTS = Setting("ddl", None, "enum", "superuser", ("none", "ddl", "mod", "a
 COMMIT = Setting("on", None, "enum", "user", ("local", "remote_write", "remote_apply", "on", "off"))
 TLS = Setting("TLSv1.2", None, "enum", "sighup", ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"))
 PREFIX = Setting("%t ", None, "string", "sighup")
-ALL = (WORK_MEM, BUFFERS, NAPTIME, COST, DELAY, CONNECTIONS, TRUTH, STATEMENTS, COMMIT, TLS, PREFIX)
+PLACES = Setting('"$user", public', None, "names", "user")
+ZONE = Setting("UTC", None, "caseless", "user")
+NUMBERS = (WORK_MEM, BUFFERS, NAPTIME, COST, DELAY, CONNECTIONS)
+ALL = (*NUMBERS, TRUTH, STATEMENTS, COMMIT, TLS, PREFIX, PLACES, ZONE)
 
 
 @given(setting=st.sampled_from(ALL), wanted=st.text(max_size=30), found=st.text(max_size=30))
@@ -60,6 +63,10 @@ def test_six_digits_of_a_real_number_are_that_number(value: float) -> None:
         (NAPTIME, "10s", "10"),
         (COST, "1.1", "1.1"),
         (COST, "1.10", "1.1"),
+        (PLACES, '"$user",public', '"$user", public'),
+        (PLACES, "App", '"app"'),
+        (PLACES, "", '""'),
+        (ZONE, "utc", "UTC"),
         (COST, "0.1234567", "0.123457"),
         (DELAY, "2000us", "2"),
         (CONNECTIONS, "0xC8", "200"),

@@ -55,6 +55,13 @@ def test_what_can_be_no_setting_is_refused(name: str) -> None:
         statements.alter_system(name, "1")
 
 
+def test_a_list_of_names_is_one_literal_a_name() -> None:
+    said = statements.alter_system("search_path", '"$user", App, "it\'s"')
+    assert said == "ALTER SYSTEM SET search_path = '$user', 'app', 'it''s'"
+    assert statements.alter_system("search_path", "") == "ALTER SYSTEM SET search_path = ''"
+    assert statements.alter_system("log_line_prefix", "a, b") == "ALTER SYSTEM SET log_line_prefix = 'a, b'"
+
+
 @given(st.dictionaries(st.sampled_from(["host", "user", "password", "application_name"]), TEXT))
 def test_a_connection_string_is_read_as_it_was_written_by_us_and_by_libpq(pairs: dict[str, str]) -> None:
     text = statements.write_conninfo(pairs).value
