@@ -73,9 +73,8 @@ class ChildParser:
             if isinstance(found, _Ended):
                 found = await self._ask(data)
             if isinstance(found, _Ended):
-                return _faulty(
-                    f"the parser ended ({_cause(found.returncode)}) when it read this file", _SPLIT
-                )
+                message = f"the parser ended ({_cause(found.returncode)}) when it read this file"
+                return _faulty(message, _SPLIT, is_cut=True)
             return found
 
     async def close(self) -> None:
@@ -84,13 +83,13 @@ class ChildParser:
             await self._end()
 
     async def _ask(self, data: bytes) -> Parsed | _Ended:
-        child = await self._running()
+        child, is_late = await self._running(), False
         try:
             async with asyncio.timeout(self._deadline_s):
                 reply = await child.exchange(data)
             return parsed_from(reply)
         except TimeoutError:
-            fault = f"the parser did not finish this file within {self._deadline_s:g} s"
+            fault, is_late = f"the parser did not finish this file within {self._deadline_s:g} s", True
         except TreeError as exc:
             fault = str(exc)
         except (asyncio.IncompleteReadError, OSError):
@@ -103,7 +102,7 @@ class ChildParser:
             log.warning("parser.ended", returncode=returncode)
             return _Ended(returncode)
         log.warning("parser.killed", reason=fault)
-        return _faulty(fault, _SPLIT)
+        return _faulty(fault, _SPLIT, is_cut=is_late)
 
     async def _running(self) -> "_Child":
         if self._child is None:
@@ -165,5 +164,5 @@ def _cause(returncode: int) -> str:
     return f"signal {-returncode}" if returncode < 0 else f"exit status {returncode}"
 
 
-def _faulty(message: str, *notes: str) -> Parsed:
-    return Parsed(faults=(Fault(1, 1, 1, message, notes),))
+def _faulty(message: str, *notes: str, is_cut: bool = False) -> Parsed:
+    return Parsed(faults=(Fault(1, 1, 1, message, notes),), is_cut=is_cut)

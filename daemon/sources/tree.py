@@ -59,10 +59,14 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What the parser made of a file; with faults, the documents are those that could still be read."""
+    """What the parser made of a file; with faults, the documents are those that could still be read.
+
+    ``is_cut``: the parser's time or life was over before the file was. Another time it may be read.
+    """
 
     documents: tuple[Node, ...] = ()
     faults: tuple[Fault, ...] = ()
+    is_cut: bool = False
 
 
 def parse_here(data: bytes) -> Parsed:
