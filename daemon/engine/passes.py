@@ -239,14 +239,20 @@ class Passes:
 
     def _worse(self, resource: AnyResource, plan: Plan[Any]) -> Iterable[Operation]:
         """Say what has become worse since the last look, unless the plan tells something itself."""
-        before = resource.condition(ConditionType.DEGRADED)
-        known = before.reason if before is not None and before.status is Truth.TRUE else None
         if any(isinstance(write, Note) for write in plan.writes):
             return
-        for each in plan.verdicts:
-            is_worse = each.type is ConditionType.DEGRADED and each.status is Truth.TRUE
-            if is_worse and each.reason != known:
-                yield Record(resource.key, self._clock.now(), each.reason, each.message, warning=True)
+        degraded, ready = map(resource.condition, (ConditionType.DEGRADED, ConditionType.READY))
+        known = degraded.reason if degraded is not None and degraded.status is Truth.TRUE else None
+        was_ready = ready is not None and ready.status is Truth.TRUE
+        told = {
+            each.reason: each.message
+            for each in plan.verdicts
+            if (each.type, each.status) == (ConditionType.DEGRADED, Truth.TRUE)
+            or (was_ready and (each.type, each.status) == (ConditionType.READY, Truth.FALSE))
+        }
+        for reason, message in told.items():
+            if reason != known:
+                yield Record(resource.key, self._clock.now(), reason, message, warning=True)
 
     def _is_orphaned(self, resource: AnyResource) -> bool:
         if resource.orphaned_since is not None:

@@ -15,7 +15,7 @@ from daemon.store.database import Database
 from daemon.store.operations import Apply
 from daemon.store.store import Store
 from metrics.engine import EngineMetrics
-from reconcilers.contract import DONE, Declare, Outcome, Plan, Resource, Step, StepClass, View
+from reconcilers.contract import DONE, Declare, Outcome, Plan, Resource, Step, StepClass, Verdict, View
 from tests.builders import START, a_container_spec
 from tests.simulation.ports import InlineExecutor
 
@@ -73,6 +73,8 @@ class Knobs:
     beside: str | None = None
     """Another knob that each object wants turned first; then no step builds on another."""
     declares: tuple[Declare, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    """What each plan says besides."""
     forgotten: list[str] = field(default_factory=list)
 
     def endpoint(self, resource: Resource[ContainerSpec]) -> str | None:
@@ -96,7 +98,7 @@ class Knobs:
         names = () if self.beside is None or self.beside in self.stand else (self.beside,)
         names = names if seen == wanted else (*names, resource.key.name)
         if not names:
-            return Plan(writes=self.declares)
+            return Plan(writes=self.declares, verdicts=self.verdicts)
         steps = tuple(
             Step(
                 Turn(name, wanted),

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from crds.meta import ConditionType, Key
-from reconcilers.contract import Declare
+from crds.meta import ConditionType, Key, Truth
+from reconcilers.contract import Declare, Verdict
 from tests.builders import a_container_spec
 from tests.fakes.knobs import a_house
 
@@ -72,3 +72,19 @@ async def test_draining_lets_the_pass_under_way_end() -> None:
         await asyncio.sleep(0.005)
         house.controller.drain()
     assert house.knobs.stand == {"a": 3}
+
+
+async def test_what_has_become_worse_is_an_event_once_and_again_when_it_has_been_well() -> None:
+    away = Verdict(ConditionType.DEGRADED, Truth.TRUE, "NodeAway", "one of two nodes is away")
+    lost = Verdict(ConditionType.READY, Truth.FALSE, "StandbyLost", "two does not stream")
+    async with a_house() as house:
+        house.knobs.verdicts = (lost,)
+        await house.declare("a", cores=3)
+        await asyncio.sleep(130)
+        told = [event.reason for event in house.store.events(Key("Container", "a"))]
+        assert told == ["Turn"], "it was not ready before"
+        for verdicts in ((), (lost, away), (lost, away), (), (lost,)):
+            house.knobs.verdicts = verdicts
+            await asyncio.sleep(70)
+        told = [event.reason for event in house.store.events(Key("Container", "a"))]
+        assert told == ["Turn", "StandbyLost", "NodeAway", "StandbyLost"]
