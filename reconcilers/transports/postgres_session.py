@@ -22,7 +22,7 @@ APPLICATION_NAME: Final = "psa-reconciler"
 _LIMITS: Final = """
 SET statement_timeout = '{statement_ms}ms'; SET lock_timeout = '3s';
 SET idle_in_transaction_session_timeout = '5s';
-SET client_min_messages = 'error'; SET search_path = pg_catalog
+SET client_min_messages = 'error'; SET search_path = pg_catalog; SET row_security = off
 """
 #: Sessions to one member at a time, the one that is kept open among them.
 _MOST_SESSIONS: Final = 4
