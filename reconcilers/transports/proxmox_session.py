@@ -1,6 +1,5 @@
 """A proxmoxer resource whose connection is pinned, or checked against a CA; made anew for each thread."""
 
-import json
 import re
 import ssl
 from dataclasses import dataclass
@@ -13,6 +12,9 @@ from proxmoxer.backends.https import Backend, JsonSerializer
 from proxmoxer.core import ProxmoxResource
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+from reconcilers.transports.http_body import json_of
+from reconcilers.transports.proxmox_answer import BoundedPool
 
 _TOKEN: Final = re.compile(
     r"(?P<user>[^\s:/!=]+@[A-Za-z][A-Za-z0-9._-]+)!(?P<name>[A-Za-z][A-Za-z0-9._-]+)=(?P<value>[0-9a-fA-F-]{36})"
@@ -93,12 +95,18 @@ class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         fingerprint, context = self._fingerprint, self._context
         super().init_poolmanager(*args, assert_fingerprint=fingerprint, ssl_context=context, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"https": BoundedPool}
 
     def cert_verify(self, *_: Any) -> None:
         """Add nobody to those whom the context trusts: requests would add its own list."""
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        return super().send(request, *args, **(kwargs | {"verify": self._fingerprint is None}))
+        answer = super().send(request, *args, **(kwargs | {"verify": self._fingerprint is None}))
+        if "Content-Encoding" in answer.headers:
+            # It was not asked for, and what it comes to is bounded by nothing.
+            answer.close()
+            raise requests.exceptions.ContentDecodingError("the answer is packed, which was not asked for")
+        return answer
 
 
 class _Serializer(JsonSerializer):  # type: ignore[misc]  # proxmoxer has no types
@@ -106,13 +114,14 @@ class _Serializer(JsonSerializer):  # type: ignore[misc]  # proxmoxer has no typ
 
     def loads(self, response: requests.Response) -> Any:
         try:
-            return json.loads(response.content)["data"]
+            found: Any = json_of(response.content)
+            return found["data"]
         except (ValueError, KeyError, TypeError):
             raise GarbledAnswerError(f"status {response.status_code}, but no Proxmox document") from None
 
     def loads_errors(self, response: requests.Response) -> dict[str, Any]:
         try:
-            document = json.loads(response.content)
+            document = json_of(response.content)
         except ValueError:
             return {}
         return document if isinstance(document, dict) else {}
@@ -143,6 +152,7 @@ def connect(
     session: requests.Session = backend.get_session()
     session.trust_env = False  # else REQUESTS_CA_BUNDLE, proxies and .netrc of the environment win
     session.max_redirects = 0
+    session.headers["Accept-Encoding"] = "identity"
     session.mount("https://", _Adapter(trust, context))
     resource = ProxmoxResource(base_url=backend.get_base_url(), session=session, serializer=_Serializer())
     return Endpoint(resource, session)
