@@ -20,7 +20,7 @@ from daemon.cli.screen import Screen, Tone
 from daemon.cli.session import Session, reaches_daemon, session
 from daemon.cli.spans import age, moment
 from daemon.cli.states import condition_tone, state_of
-from daemon.cli.timeline import event_line
+from daemon.cli.timeline import event_line, in_order
 from daemon.cli.values import shown
 
 _EVENTS: Final = 10
@@ -144,4 +144,5 @@ def _plan_lines(here: Session, found: Thing) -> list[str]:
 
 
 def _events(found: Sequence[Happening], screen: Screen, now: datetime) -> list[str]:
-    return [event_line(shortened(each), screen.inside, now, names_object=False) for each in found]
+    shown = map(shortened, in_order(found))
+    return [event_line(each, screen.inside, now, names_object=False) for each in shown]

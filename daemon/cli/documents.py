@@ -24,7 +24,7 @@ output_option: Final = click.option(
     "--output",
     "form",
     type=click.Choice(FORMATS),
-    help="json and yaml are whole, wide has more columns.",
+    help="json and yaml are whole, wide has more columns, and cuts none.",
 )
 #: ``-o json|yaml``, where there is no table to widen.
 data_option: Final = click.option(

@@ -10,7 +10,7 @@ from daemon.cli.facts import happening, happenings, understood
 from daemon.cli.following import CONNECTED, follow
 from daemon.cli.references import key_named, selected
 from daemon.cli.session import Session, reaches_daemon, session
-from daemon.cli.timeline import event_line
+from daemon.cli.timeline import event_line, in_order
 
 
 @click.command(short_help="Show what happened.")
@@ -32,7 +32,7 @@ def events(word: str | None, limit: int, form: str | None, *, watch: bool) -> No
     if form in {"json", "yaml"}:
         click.echo(document(raw, form))
         return
-    for found in understood(happenings, raw):
+    for found in in_order(understood(happenings, raw)):
         click.echo(event_line(found, here.out, here.now()))
     if not raw:
         click.echo("no events", err=True)

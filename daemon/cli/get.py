@@ -43,7 +43,9 @@ def _print(here: Session, chosen: tuple[Thing, ...], form: str | None, *, is_one
         raw = [found.raw for found in chosen]
         click.echo(document(raw[0] if is_one else raw, form))
     elif chosen:
-        click.echo("\n".join(listing(chosen, here.out, here.now(), is_wide=form == "wide")))
+        is_wide = form == "wide"
+        screen = here.out.uncut if is_wide else here.out
+        click.echo("\n".join(listing(chosen, screen, here.now(), is_wide=is_wide)))
     else:
         click.echo("no objects", err=True)
 

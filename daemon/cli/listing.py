@@ -1,5 +1,6 @@
 """The table of each kind's objects."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -58,6 +59,12 @@ def _running(found: Thing) -> str:
     """Return how many of a broker's nodes run, of how many."""
     nodes = found.raw["status"].get("nodes") or {}
     return f"{sum(bool(node['running']) for node in nodes.values())}/{len(nodes)}" if nodes else ""
+
+
+def _nodes(found: Thing) -> str:
+    """Return HAProxy's nodes without their sockets, which the settings have: version and pid, or away."""
+    nodes = found.raw["status"].get("nodes") or ()
+    return "; ".join(re.sub(r" at \S+: ", ": ", shown(node), count=1) for node in nodes)
 
 
 def _live(found: Thing) -> str:
@@ -128,7 +135,7 @@ _OF_KIND: Final[Mapping[str, _Columns]] = {
     },
     "LoadBalancer": {
         "ENDPOINT": lambda found: text_at(found, "spec", "endpoint"),
-        "NODES": lambda found: text_at(found, "status", "nodes"),
+        "NODES": _nodes,
     },
 }
 _WIDE: Final[_Columns] = {

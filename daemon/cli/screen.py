@@ -57,6 +57,11 @@ class Screen:
         """The screen of something that is indented by two columns."""
         return replace(self, width=None if self.width is None else self.width - 2)
 
+    @property
+    def uncut(self) -> "Screen":
+        """The screen of lines that may be longer than it is wide."""
+        return replace(self, width=None)
+
     def paint(self, text: str, tone: Tone) -> str:
         """Return *text* in its tone's colour."""
         code = tone.value[1]

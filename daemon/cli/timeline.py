@@ -1,9 +1,15 @@
 """Events as lines."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from daemon.cli.facts import Happening
 from daemon.cli.screen import Screen, Tone
+
+
+def in_order(found: Iterable[Happening]) -> list[Happening]:
+    """Return events by their time: one that came again has its last one, and its old number."""
+    return sorted(found, key=lambda each: each.at.timestamp() if each.at is not None else 0.0)
 
 
 def event_line(found: Happening, screen: Screen, now: datetime, *, names_object: bool = True) -> str:

@@ -28,7 +28,9 @@ def history(name: str | None, form: str | None) -> None:
         if form in {"json", "yaml"}:
             click.echo(document(attempts_as_told(here.client.get("objects", KIND, found.name)), form))
         elif found.attempts:
-            click.echo("\n".join(told(found.attempts, here.out, here.now(), is_wide=form == "wide")))
+            is_wide = form == "wide"
+            screen = here.out.uncut if is_wide else here.out
+            click.echo("\n".join(told(found.attempts, screen, here.now(), is_wide=is_wide)))
         else:
             click.echo("no attempts", err=True)
 

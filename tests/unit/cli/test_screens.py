@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from daemon.cli.main import psactl
 from daemon.cli.references import KIND_WORDS
 from tests.builders_cli import GOOD, a_condition, a_plan, a_status, a_step, an_event, an_object
@@ -220,6 +222,29 @@ Plan
     assert max(map(len, out.splitlines())) <= 80
 
 
+def test_an_event_that_came_again_stands_where_it_was_seen_last(daemon: RecordedDaemon, pipe: Psactl) -> None:
+    again = an_event(1, "Container/psa-crm-blue", "Start", count=2, at="2026-11-24T11:59:30Z")
+    daemon.events = [again, an_event(2, "Release/psa-suite", "Smoke")]
+
+    lines = pipe("events").out.splitlines()
+
+    assert [line.split("  ")[0] for line in lines] == ["11:59:02", "11:59:30"]
+
+
+@pytest.mark.parametrize("form", [(), ("-o", "wide")], ids=["narrow", "wide"])
+def test_a_balancer_is_listed_without_its_socket_and_wide_is_never_cut(
+    daemon: RecordedDaemon, terminal: Psactl, form: tuple[str, ...]
+) -> None:
+    nodes = [f"{name} at unix:///run/haproxy/{name}.sock: HAProxy 2.6.12, pid 7" for name in ("lb1", "lb2")]
+    daemon.objects = [an_object("LoadBalancer/edge", status={"nodes": nodes}, spec={"endpoint": "edge"})]
+
+    row = terminal("get", *form).out.splitlines()[1]
+
+    shown = "edge          ✔ Ready  5m   edge      lb1: HAProxy 2.6.12, pid 7; lb2: HAProxy 2.6.12, pid 7"
+    assert row.startswith(shown) if form else row == f"{shown[:79]}…"
+    assert row.endswith("data/edge.yaml:1") is bool(form)
+
+
 def test_events_are_wrapped_under_their_text(daemon: RecordedDaemon, terminal: Psactl) -> None:
     daemon.events = [
         an_event(1, "Container/psa-redis", "StepDone", "memory 4Gi → 6Gi, live, no restart"),
@@ -229,9 +254,9 @@ def test_events_are_wrapped_under_their_text(daemon: RecordedDaemon, terminal: P
     assert (
         terminal("events").out
         == """\
-11:59:01  ✔ Container/psa-redis  StepDone: memory 4Gi → 6Gi, live, no restart
 2026-11-23 08:00:00  ✖ Container/psa-crm-green  NotAllowed: restart CT 122, so
                        that spec.memory takes effect needs allow: [restart]
+11:59:01  ✔ Container/psa-redis  StepDone: memory 4Gi → 6Gi, live, no restart
 """
     )
 
