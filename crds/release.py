@@ -389,3 +389,5 @@ class ReleaseMemo(Model):
     """Seconds of the soak that the daemon has really seen."""
     stable_since_rollback: dict[str, Evidence] = Field(default_factory=dict)
     """Evidence of each entry's stable colour since a rollback."""
+    stable_ill_s: dict[str, float] = Field(default_factory=dict)
+    """Seconds for which each service's stable colour has not answered well after a rollback."""

@@ -1,6 +1,6 @@
 """What is left to do when an attempt has ended: whose fault it was, and its story as a file. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -9,13 +9,13 @@ from crds.evidence import Evidence
 from crds.release import Attempt, Phase, ReleaseMemo, ReleaseSpec, ReleaseStatus, RestartStable
 from reconcilers.contract import Amend, Note, Resource, Step, StepClass, Write
 from reconcilers.counters import CountedNode
-from reconcilers.release.analysis import Action, judge
+from reconcilers.release.analysis import PATIENCE_S, Action, judge
 from reconcilers.release.beginning import ReleasePlan
 from reconcilers.release.model import ReleaseAction, SeenMember, SeenRelease, Well, WriteReport
 from reconcilers.release.report import report, report_name
-from reconcilers.release.rule import Sample
+from reconcilers.release.rule import GAP_S, Sample
 from reconcilers.release.supervision import rule_of
-from reconcilers.release.watching import advance
+from reconcilers.release.watching import advance, lasting
 
 COMMON_CAUSE: Final = "CommonCauseSuspected"
 #: So long after a rollback errors may still be the candidate's.
@@ -37,7 +37,9 @@ def aftermath(
         return plan
     if attempt.phase is Phase.ROLLED_BACK and _is_fresh(attempt, now):
         plan = _blamed(release, seen, now, plan)
-        plan = replace(plan, writes=(*plan.writes, *_restarts(release, seen, now, attempt)))
+        memo = plan.memo if isinstance(plan.memo, ReleaseMemo) else ReleaseMemo(attempt=0)
+        restarts = _restarts(release, seen, now, attempt, memo.stable_ill_s)
+        plan = replace(plan, writes=(*plan.writes, *restarts))
     if attempt.phase in {Phase.ROLLED_BACK, Phase.FAILED} and not seen.has_report:
         plan = replace(plan, steps=(*plan.steps, _report(release, attempt)), outlives_file=True)
     return plan
@@ -48,9 +50,16 @@ def _is_fresh(attempt: Attempt, now: datetime) -> bool:
 
 
 def _restarts(
-    release: Resource[ReleaseSpec], seen: SeenRelease, now: datetime, attempt: Attempt
+    release: Resource[ReleaseSpec],
+    seen: SeenRelease,
+    now: datetime,
+    attempt: Attempt,
+    ill_s: Mapping[str, float],
 ) -> Iterator[Amend]:
-    """Have stable containers restarted once, as the file asks: those that are ill, or all."""
+    """Have stable containers restarted once, as the file asks: those that are ill, or all.
+
+    They have all users: one slow answer is no reason, as it is none to blame a candidate.
+    """
     asked = release.spec.restart_stable
     if asked is RestartStable.NEVER or release.held is not None:
         return
@@ -61,8 +70,7 @@ def _restarts(
         role = attempt.members.get(member.name)
         if role is None or role.stable is None or member.service is None:
             continue
-        child, probe = member.containers.get(role.stable), member.probes.get(role.stable)
-        is_ill = probe is not None and probe.well is not Well.YES
+        child, is_ill = member.containers.get(role.stable), ill_s.get(member.name, 0.0) >= PATIENCE_S
         if child is not None and child.spec.restart != mark and (is_ill or asked is RestartStable.ALWAYS):
             spec = child.spec.model_copy(update={"restart": mark})
             yield Amend(child.key, spec, child.annotations, member.service.key)
@@ -86,7 +94,7 @@ def _blamed(
     if not isinstance(status, ReleaseStatus) or status.attempt is None or status.attempt.ended_at is None:
         return plan
     memo = release.memo if isinstance(release.memo, ReleaseMemo) else ReleaseMemo(attempt=0)
-    since = dict(memo.stable_since_rollback)
+    since, ill_s = dict(memo.stable_since_rollback), dict(_ill(seen, status.attempt, memo))
     writes: tuple[Write, ...] = ()
     for member in seen.members:
         taken = _stable_tick(release, seen, member, now, attempt=status.attempt, memo=memo)
@@ -97,11 +105,26 @@ def _blamed(
     ticked = memo.model_copy(
         update={
             "stable_since_rollback": since,
+            "stable_ill_s": ill_s,
             "process": seen.process,
             "ticked_s": seen.monotonic,
         }
     )
     return replace(plan, status=status, memo=ticked, writes=(*plan.writes, *writes), recheck_after=_TICK)
+
+
+def _ill(seen: SeenRelease, attempt: Attempt, memo: ReleaseMemo) -> Iterator[tuple[str, float]]:
+    """Yield for how long each stable colour has not answered well; where nobody asked, as long as before."""
+    elapsed_s = seen.monotonic - memo.ticked_s if memo.process == seen.process else 0.0
+    lasted_s = elapsed_s if 0 < elapsed_s < GAP_S else 0.0
+    for member in seen.members:
+        role, before_s = attempt.members.get(member.name), memo.stable_ill_s.get(member.name, 0.0)
+        probe = member.probes.get(role.stable) if role is not None and role.stable is not None else None
+        if probe is None:
+            yield member.name, before_s
+        else:
+            is_well = probe.well is Well.YES
+            yield member.name, 0.0 if is_well else lasting(before_s, lasted_s)
 
 
 def _stable_tick(

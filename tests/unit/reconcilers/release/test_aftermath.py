@@ -197,8 +197,20 @@ def test_stable_is_restarted_as_the_file_asks(
         ago=timedelta(seconds=10),
         spec={"restartStable": asked},
         members={0: {"probes": {live: probe}}},
+        memo={"stable_ill_s": {GATEWAY: 2.0}},
     )
     assert bool(restarts(scene.plan())) is is_restarted
+
+
+def test_one_slow_answer_does_not_restart_what_all_users_are_on() -> None:
+    memo: dict[str, Any] = {}
+    for second, probe in enumerate((WELL, ILL, WELL, ILL, ILL, WELL, ILL, ILL, ILL)):
+        look = {"monotonic": 100.0 + second}
+        members = {0: {"probes": {Color.BLUE: probe}}}
+        scene = ended(ago=timedelta(seconds=10 + second), memo=memo, members=members, seen=look)
+        plan = scene.plan()
+        memo = memo_of(plan).model_dump()
+        assert bool(restarts(plan)) is (second == 8), f"at look {second}"
 
 
 @pytest.mark.parametrize("reason", ["ObserveMode", "Suspended"])
@@ -212,7 +224,8 @@ def test_while_nothing_may_be_changed_stable_is_not_restarted(reason: str) -> No
 
 
 def test_the_first_seconds_of_stable_are_given_to_it() -> None:
-    scene = ended(ago=timedelta(seconds=2), members={0: {"probes": {Color.BLUE: ILL}}})
+    ill = {"stable_ill_s": {GATEWAY: 2.0}}
+    scene = ended(ago=timedelta(seconds=2), members={0: {"probes": {Color.BLUE: ILL}}}, memo=ill)
     assert restarts(scene.plan()) == {}
 
 
