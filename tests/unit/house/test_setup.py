@@ -1,6 +1,8 @@
 """tools/setup: quick when nothing is to do, and one clear line where it may not help itself."""
 
 import os
+import re
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -82,6 +84,27 @@ def test_nothing_to_do_is_silent_and_quick(tmp_path: Path) -> None:
     assert first.returncode == second.returncode == 0
     assert second.stdout == second.stderr == ""
     assert time.monotonic() - started < 0.3
+
+
+def test_python_packages_come_over_what_the_machine_trusts(tmp_path: Path) -> None:
+    checkout, bundle = tmp_path / "checkout", Path("/etc/ssl/certs/ca-certificates.crt")
+    shutil.copytree(ROOT / "tools", checkout / "tools")
+    pinned = re.search(r"^uv==(\S+)", (ROOT / "tools/uv.txt").read_text(), re.MULTILINE)
+    assert pinned is not None
+    (checkout / ".venv-tools/bin").mkdir(parents=True)
+    told = f'[ "$1" = sync ] && mkdir -p .venv && echo "$UV_SYSTEM_CERTS" >>told; echo "uv {pinned[1]}"'
+    program(checkout / ".venv-tools/bin", "uv", told)
+
+    result = subprocess.run(
+        [checkout / "tools/setup"],
+        env={"PATH": os.environ["PATH"], "VENV": ".venv"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stderr
+    assert (checkout / "told").read_text().splitlines() == ["true" if bundle.exists() else ""] * 2
 
 
 def test_a_package_for_two_commands_is_asked_for_once(person: Path) -> None:
