@@ -158,6 +158,8 @@ class Evidence(Model):
     """Requests that failed."""
     slow: tuple[Detector, ...] = ()
     """Answers that were too slow, one detector a limit."""
+    slow_ms: tuple[float, ...] = ()
+    """Those limits, in milliseconds."""
     hidden: int = 0
     """The candidate's failures that HAProxy did not count as errors, since the split was read back."""
     rate: float = 0.0

@@ -52,6 +52,7 @@ def advance(
         update |= {"weight": sample.weight, "before_step": failing.total}
     if rule.slow_limits:
         update |= {"slow": _slower(evidence, sample, rule, now, lasted_s), "pending": ()}
+        update["slow_ms"] = _limits_ms(rule)
     update |= _hanging(evidence, sample, reading, lasted_s)
     update |= _down(evidence, sample, reading, lasted_s)
     return evidence.model_copy(update=update)
@@ -108,7 +109,7 @@ def _slower(
 ) -> tuple[Detector, ...]:
     """Take the tick of the response times; where the log tells nothing, nothing is known of them."""
     trials = slow_trials(rule)
-    is_same = len(evidence.slow) == len(trials)
+    is_same = len(evidence.slow) == len(trials) and evidence.slow_ms in {(), _limits_ms(rule)}
     detectors = evidence.slow if is_same else (Detector(onset_at=evidence.began_at),) * len(trials)
     came = _together(evidence.pending, sample.slowness)
     if len(came) != len(trials):
@@ -123,6 +124,10 @@ def _slower(
         )
         for detector, each, trial in zip(detectors, came, trials, strict=True)
     )
+
+
+def _limits_ms(rule: Rule) -> tuple[float, ...]:
+    return tuple(each.limit_ms for each in rule.slow_limits)
 
 
 def _hanging(evidence: Evidence, sample: Sample, reading: Reading, lasted_s: float) -> dict[str, object]:
