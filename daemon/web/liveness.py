@@ -9,6 +9,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from daemon.web.crowd import Crowd
+
+MOST_CONNECTIONS: Final = 512
+"""Connections that the loop has at once."""
 _FIRST_BYTES_S: Final = 1.0
 """How long a new connection may be silent before it is closed."""
 _MOST_SILENT: Final = 256
@@ -31,12 +35,14 @@ class LivenessDoor:
         *,
         stuck_for: Callable[[], float],
         limit_s: float = 10.0,
+        most: int = MOST_CONNECTIONS,
     ) -> None:
         self._listener = listener
         self._loop = loop
         self._protocol = protocol
         self._stuck_for = stuck_for
         self._limit_s = limit_s
+        self._crowd = Crowd(most)
         self._closing = threading.Event()
         self._silent: dict[socket.socket, float] = {}
         self._selector = selectors.DefaultSelector()
@@ -104,8 +110,11 @@ class LivenessDoor:
         except OSError:
             connection.close()
             return
-        handed = self._loop.connect_accepted_socket(self._protocol, connection)
-        asyncio.run_coroutine_threadsafe(handed, self._loop)
+        asyncio.run_coroutine_threadsafe(self._hand_over(connection), self._loop)
+
+    async def _hand_over(self, connection: socket.socket) -> None:
+        transport, _ = await self._loop.connect_accepted_socket(self._protocol, connection)
+        self._crowd.admit(transport)
 
     def _answer(self, connection: socket.socket) -> None:
         late = self._stuck_for()
