@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from daemon.sources.listing import UnreadableError
 from daemon.sources.nodes import LARGEST_FILE
 from daemon.sources.syntax import Fault
 from daemon.sources.tree import Parsed, TreeError, parse_here, parsed_from
@@ -23,10 +24,10 @@ _SPLIT: Final = "split the file, or take out what is unusual in it"
 
 
 class Parser(Protocol):
-    """Turns the bytes of a file into nodes; any bytes have an answer, nothing is raised."""
+    """Turns the bytes of a file into nodes; any bytes have an answer."""
 
     async def parse(self, data: bytes) -> Parsed:
-        """Return the documents or the faults of a file."""
+        """Return the documents or the faults of a file; UnreadableError where no file can be read now."""
         ...
 
     async def close(self) -> None:
@@ -106,7 +107,11 @@ class ChildParser:
 
     async def _running(self) -> "_Child":
         if self._child is None:
-            self._child = await _Child.start()
+            try:
+                self._child = await _Child.start()
+            except OSError as exc:
+                # No process, memory or descriptor is left: that says nothing of any file.
+                raise UnreadableError(f"the parser cannot be started: {exc.strerror}") from exc
         return self._child
 
     def _kill(self) -> None:
@@ -138,7 +143,12 @@ class _Child:
         )  # fmt: skip
         if process.stdin is None or process.stdout is None:
             raise AssertionError("both were asked to be pipes")
-        return cls(process, process.stdin, process.stdout, os.pidfd_open(process.pid))
+        try:
+            handle = os.pidfd_open(process.pid)
+        except OSError:
+            process.kill()
+            raise
+        return cls(process, process.stdin, process.stdout, handle)
 
     async def exchange(self, data: bytes) -> bytes:
         self.requests.write(len(data).to_bytes(_LENGTH_BYTES, "big") + data)

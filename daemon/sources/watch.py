@@ -13,7 +13,7 @@ from crds.meta import Key
 from daemon.ports import Clock
 from daemon.sources.directory import Directory, Files, Scan
 from daemon.sources.hints import STEP_MS, DirectoryHints, Hints
-from daemon.sources.listing import Identity, RefusedFile
+from daemon.sources.listing import Identity, RefusedFile, UnreadableError
 from daemon.sources.ownership import Ownership
 from daemon.sources.parser import ChildParser, Parser
 from daemon.sources.reading import Reading, digest_of
@@ -144,7 +144,11 @@ class DirectorySource:
         scan = self._with_unsettled_refused(scan)
         if scan.unreadable is not None:
             return _unreadable(scan.unreadable)
-        snapshot = await self._reading.read(scan)
+        try:
+            snapshot = await self._reading.read(scan)
+        except UnreadableError as exc:
+            self._rescan_at = self._clock.monotonic() + LONGEST_S
+            return _unreadable(str(exc))
         if not snapshot.objects and not snapshot.problems:
             return _unreadable(f"no file in {self._name} declares an object: that says nothing")
         return self._unless_replaced(snapshot, scan.identity, forced=forced)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from daemon.sources.listing import UnreadableError
 from daemon.sources.nodes import LARGEST_FILE
 from daemon.sources.parser import ChildParser
 from daemon.sources.tree import parse_here
@@ -172,3 +173,13 @@ async def test_the_child_ends_when_its_parent_is_killed() -> None:
 async def test_no_bytes_crash_the_daemons_side(parser: ChildParser, data: bytes | str) -> None:
     raw = data.encode() if isinstance(data, str) else data
     assert await parser.parse(raw) == parse_here(raw)
+
+
+async def test_a_parser_that_cannot_be_started_is_no_fault_of_the_file(
+    parser: ChildParser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", "/nonexistent")
+        with pytest.raises(UnreadableError, match="the parser cannot be started: No such file"):
+            await parser.parse(GOOD)
+    assert (await parser.parse(GOOD)).faults == ()

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 import pytest
 
 from crds.meta import Key
-from daemon.sources.listing import RefusedFile
+from daemon.sources.listing import RefusedFile, UnreadableError
 from daemon.sources.parser import InlineParser
 from daemon.sources.snapshot import Snapshot
+from daemon.sources.tree import Parsed
 from daemon.sources.watch import DirectorySource
 from tests.builders_source import ManualHints, MemoryFiles, container_yaml
 
@@ -30,6 +31,17 @@ class LoopClock:
         await asyncio.sleep(seconds)
 
 
+class Parser(InlineParser):
+    """A parser that may be gone."""
+
+    is_gone = False
+
+    async def parse(self, data: bytes) -> Parsed:
+        if self.is_gone:
+            raise UnreadableError("the parser cannot be started: no memory")
+        return await super().parse(data)
+
+
 class Desk:
     """A source with everything that a test turns."""
 
@@ -37,7 +49,8 @@ class Desk:
         self.files = MemoryFiles({"a.yaml": container_yaml()})
         self.hints = ManualHints()
         self.clock = LoopClock()
-        self.source = DirectorySource("/d", self.files, self.hints, InlineParser(), self.clock)
+        self.parser = Parser()
+        self.source = DirectorySource("/d", self.files, self.hints, self.parser, self.clock)
 
     async def next(self) -> tuple[float, Snapshot]:
         """Return the next snapshot and the moment of its delivery."""
@@ -315,3 +328,15 @@ async def test_who_gives_up_stops_nobody(desk: Desk) -> None:
         await asyncio.sleep(20)
         assert "ctid=300" in taker.taken[-1]
         assert await caught_up(desk) == 25.01
+
+
+async def test_where_no_parser_can_be_started_nothing_is_concluded_and_it_is_tried_again(desk: Desk) -> None:
+    await desk.next()
+    desk.parser.is_gone = True
+    desk.later(5.0, 300)
+    at, snapshot = await desk.next()
+    assert (at, snapshot.unreadable) == (5.095, "the parser cannot be started: no memory")
+    desk.parser.is_gone = False
+    at, snapshot = await desk.next()
+    assert at == 6.095
+    assert "ctid=300" in repr(snapshot.objects[0].spec)
