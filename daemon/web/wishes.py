@@ -161,6 +161,9 @@ class Wishes:
             raise ConflictError(*plan.blocked)
 
     def _split(self, service: str) -> AnyResource:
+        if self._store.state.get(split_key(service)) is None:
+            self._find(Key("Service", service))
+            raise UnknownObjectError(f"Service/{service} has no backend: no traffic of HAProxy's goes to it")
         split = self._find(split_key(service))
         if split.orphaned_since is not None:
             raise UnknownObjectError(f"{split.key} is given up: its service has no backend any more")

@@ -20,7 +20,7 @@ from metrics.traffic import TrafficMetrics
 from reconcilers.contract import TransientError
 from reconcilers.split.reconciler import SplitReconciler
 from tests.builders import START
-from tests.builders_haproxy import NAME, a_backend, a_split_to
+from tests.builders_haproxy import NAME, a_backend, a_service_spec, a_split_to
 from tests.fakes.haproxy import FakeHaproxy
 from tests.fakes.releases import AnsweringReleases
 from tests.integration.test_api import ME, Running, a_daemon, until
@@ -65,7 +65,8 @@ class Site:
 async def a_site(folder: Path) -> AsyncIterator[Site]:
     haproxy, releases = FakeHaproxy(a_backend()), AnsweringReleases()
     splits = SplitReconciler(haproxy, TrafficMetrics(CollectorRegistry()), SystemClock().now)
-    async with a_daemon(folder, Release=releases, TrafficSplit=splits) as running:
+    services = AnsweringReleases()
+    async with a_daemon(folder, Release=releases, TrafficSplit=splits, Service=services) as running:
         site = Site(running, haproxy, releases)
         spec = ReleaseSpec(version="1.2.3", services=(NAME,))
         await running.store.commit([Apply(RELEASE, "r" * 32, spec, START)])
@@ -280,6 +281,12 @@ async def test_a_service_without_a_split_is_404(tmp_path: Path, action: str) -> 
     async with a_site(tmp_path) as site:
         status, told = await site.post(action, service="psa-crm", green=100, until=ahead(minutes=5))
         assert (status, told["error"]["code"]) == (404, "NotFound")
+        assert told["error"]["message"] == "there is no Service/psa-crm; of this kind there is none"
+        await site.running.store.commit([Apply(Key("Service", "psa-crm"), "c" * 32, a_service_spec(), START)])
+        _, told = await site.post(action, service="psa-crm", green=100, until=ahead(minutes=5))
+        assert (
+            told["error"]["message"] == "Service/psa-crm has no backend: no traffic of HAProxy's goes to it"
+        )
         await site.running.store.commit([Orphan(SPLIT, START)])
         status, told = await site.post(action, service=NAME, green=100, until=ahead(minutes=5))
         assert (status, told["error"]["code"]) == (404, "NotFound")
