@@ -18,7 +18,8 @@ FOLDER: Final = click.option(
     type=FOLDER_TYPE,
     required=True,
     envvar="PSA_LAB_DIR",
-    help="The lab's folder (PSA_LAB_DIR).",
+    show_envvar=True,
+    help="The lab's folder; `make lab` has .lab.",
 )
 #: The form, as ``output``.
 OUTPUT: Final = click.option(

@@ -279,3 +279,7 @@ def test_the_help_of_faults_names_what_the_simulator_can_do() -> None:
     text = run("fault", "proxmox", "--help").stdout
     assert all(kind in text for kind in ("no_quorum", "node_down", "fail_task", "drop_reply", "lock"))
     assert "lab's folder is needed" in run("fault", "clear", check=False).stderr
+
+
+def test_without_a_folder_the_variable_that_names_it_is_named() -> None:
+    assert "Missing option '--dir' (env var: 'PSA_LAB_DIR')" in run("status", check=False).stderr
