@@ -64,9 +64,12 @@ class PostgresServers:
         return tuple(self._endpoint(endpoint))
 
     async def look(self, target: Target) -> SeenMember:
-        """Ask for what changes all the time: three short queries."""
+        """Ask for what changes all the time: three short queries. PermanentError MissingPrivilege."""
         member = self._member(target)
         row = (await member.fetch(looks.MEMBER, (), None))[0]
+        if not row["sees_all"]:  # what is hidden would look as if it were not there
+            words = f"{member.where} hides how it is from user {member.user}: GRANT pg_monitor TO it"
+            raise PermanentError(words, reason="MissingPrivilege")
         downstream = await member.fetch(looks.DOWNSTREAM, (), None)
         slots = await member.fetch(looks.SLOTS, (), None)
         seen = looks.read_member(member.name, member.address, row, downstream, slots)

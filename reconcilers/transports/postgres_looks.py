@@ -43,6 +43,7 @@ SELECT s.is_standby,
   (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
   current_setting('max_connections')::int4 AS connection_limit,
   EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'Patroni %') AS has_patroni,
+  pg_has_role('pg_read_all_stats', 'USAGE') AND pg_has_role('pg_read_all_settings', 'USAGE') AS sees_all,
   d.commits, d.rollbacks, d.deadlocks, d.conflicts, d.since
 FROM (SELECT pg_is_in_recovery() AS is_standby) s
   LEFT JOIN pg_stat_wal_receiver r ON true

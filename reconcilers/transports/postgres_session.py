@@ -60,6 +60,7 @@ class Member:
         self._host, self._port = host.strip("[]"), int(port)
         self._door = door
         self.has_patroni = door.has_patroni
+        self.user = door.user
         self._kept: Any = None
         self._turn = asyncio.Lock()
         self._others = asyncio.Semaphore(_MOST_SESSIONS - 1)

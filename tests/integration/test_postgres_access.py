@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from crds.meta import ConditionType
+from crds.meta import ConditionType, Truth
 from lab.postgres import LabPostgres, PostgresError
 from reconcilers.contract import NotSentError, PermanentError, Secret, TransientError
 from reconcilers.postgres.actions import PutRole, Target
@@ -227,6 +227,24 @@ async def test_a_password_that_nobody_may_compare_is_said_and_not_written_again(
         assert plan.blocked is not None
         assert plan.blocked[0] == "PasswordUnseen"
         assert await driven.sentences() == []
+
+
+async def test_without_pg_monitor_nothing_is_known_and_so_nothing_is_changed(site: Site) -> None:
+    primary = site.primary()
+    primary.run(documented_sql())
+    standby = site.standby(primary)
+    before = standby.run("SHOW primary_conninfo")
+    primary.run("REVOKE pg_monitor FROM psa_reconciler")
+    hidden = "SELECT count(*) FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member WHERE rolname = '{}'"
+    async with lesser({"one": primary, "two": standby}) as driven:
+        await driven.until_true(lambda: standby.run(hidden.format(US)) == "0")
+        plan = await driven.quiet()
+        found = verdict(plan, ConditionType.READY)
+
+    assert found is not None
+    assert (found.status, found.reason) == (Truth.UNKNOWN, "PrimaryUnseen")
+    assert f"hides how it is from user {US}: GRANT pg_monitor" in found.message
+    assert standby.run("SHOW primary_conninfo") == before
 
 
 def servers(address: str, password: str = PASSWORD, **door: Any) -> PostgresServers:
