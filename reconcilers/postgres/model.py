@@ -122,7 +122,7 @@ class Deep:
     """What changes rarely: looked at now and then. Roles, databases and system views are the member's own."""
 
     settings: Mapping[str, Setting] = field(default_factory=dict)
-    conninfo: Mapping[str, str] = field(default_factory=dict)
+    conninfo: Mapping[str, str] = field(default_factory=dict, repr=False)
     """How a standby is told to connect, primary_conninfo; values may be secret."""
     slot_name: str = ""
     """primary_slot_name."""

@@ -136,13 +136,19 @@ def _connect(
         return None
     what = ", ".join(f"{each.path.rpartition('.')[2]} {each.old} → {each.new}" for each in changes)
     return Step(
-        Connect(Target(cluster.spec.endpoint, member.name), {**found, **wanted} if differs else {}, slot),
+        Connect(Target(cluster.spec.endpoint, member.name), _led(found, wanted) if differs else {}, slot),
         StepClass.ABSOLUTE,
         target=f"replication of {member.name}",
         summary=f"connect {member.name} to {primary.name}: {what}",
         changes=tuple(changes),
         origin=cluster.where(f"spec.replication.standbys.{member.name}"),
     )
+
+
+def _led(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+    """Return the whole connection string: what is not ours stays, but an address of the host before."""
+    is_elsewhere = found.get("host") != wanted.get("host")
+    return {k: v for k, v in found.items() if k != "hostaddr" or not is_elsewhere} | {**wanted}
 
 
 def _conninfo(seen: SeenCluster, wish: PgStandby, primary: SeenMember) -> dict[str, str] | None:

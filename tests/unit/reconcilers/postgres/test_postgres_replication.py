@@ -59,6 +59,19 @@ def test_a_standby_that_was_led_elsewhere_is_led_back_and_keeps_what_is_not_ours
     assert step.summary == "connect two to one: host 10.9.9.9 → 10.0.30.10"
 
 
+def test_an_address_of_the_host_before_goes_with_it() -> None:
+    """Libpq goes to hostaddr where there is one, whatever host says."""
+    before = {**LINK, "host": "old.internal", "hostaddr": "10.9.9.9"}
+    (step,) = decide(a_member(), a_standby(conninfo=before), spec={"replication": REPLICATION}).steps
+    assert isinstance(step.action, Connect)
+    assert step.action.conninfo == LINK
+
+    ours = {**LINK, "hostaddr": "10.9.9.9", "password": "older"}
+    (step,) = decide(a_member(), a_standby(conninfo=ours), spec={"replication": REPLICATION}).steps
+    assert isinstance(step.action, Connect)
+    assert step.action.conninfo == {**LINK, "hostaddr": "10.9.9.9"}
+
+
 def test_another_password_of_a_standby_is_set_and_not_shown() -> None:
     two = a_standby(conninfo={**LINK, "password": "older"}, receiver=None)
     (step,) = decide(a_member(), two, spec={"replication": REPLICATION}).steps
