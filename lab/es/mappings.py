@@ -22,13 +22,26 @@ def merged(kept: Json, new: Json, path: str = "") -> Json:
     for name, value in new.items():
         if name in _BELOW and isinstance(value, dict):
             fields = _mapping(after.get(name))
+            asked = _nested(value) if name == "properties" else value
             after[name] = {
                 **fields,
-                **{each: _field(fields, each, body, path) for each, body in value.items()},
+                **{each: _field(fields, each, body, path) for each, body in asked.items()},
             }
         else:
             after[name] = text_of(value) if name == "dynamic" else value
     return after
+
+
+def _nested(fields: Json) -> Json:
+    """Return fields with an object for each dot in a name (subobjects, which cannot be switched off here)."""
+    found: Json = {}
+    for name, value in fields.items():
+        outer, dot, inner = name.partition(".")
+        below: Json = {"properties": {inner: value}} if dot else _mapping(value)
+        kept = _mapping(found.get(outer))
+        both = {**_mapping(kept.get("properties")), **_mapping(below.get("properties"))}
+        found[outer] = {**kept, **below, **({"properties": both} if both else {})}
+    return found
 
 
 def _field(kept: Json, name: str, body: JsonValue, path: str) -> Json:

@@ -54,7 +54,8 @@ def mapping_difference(asked: Body, seen: Body, path: str = "") -> MappingDiffer
     conflicts: list[str] = []
     for name, value in asked.items():
         if name in _BELOW and isinstance(value, dict):
-            below = _fields(value, _mapping(seen.get(name)), path)
+            fields = value if name == "fields" or _is_flat(asked, seen) else _nested(value)
+            below = _fields(fields, _mapping(seen.get(name)), path)
             if below.body:
                 body[name] = dict(below.body)
             added += below.added
@@ -68,6 +69,22 @@ def mapping_difference(asked: Body, seen: Body, path: str = "") -> MappingDiffer
             else:
                 conflicts.append(f"{where} is {old}, {scalar(value)} is asked")
     return MappingDifference(body, tuple(added), tuple(conflicts))
+
+
+def _is_flat(asked: Body, seen: Body) -> bool:
+    """Whether names below have dots of their own (subobjects); else each stands for an object."""
+    return scalar(asked.get("subobjects", seen.get("subobjects", True))) == "false"
+
+
+def _nested(asked: Body) -> dict[str, JsonValue]:
+    """Return fields with the first dot of each name made an object, as an index has them."""
+    found: dict[str, JsonValue] = {name: value for name, value in asked.items() if "." not in name}
+    for name, value in asked.items():
+        outer, dot, inner = name.partition(".")
+        if dot:
+            above = _mapping(found.get(outer))
+            found[outer] = {**above, "properties": {**_mapping(above.get("properties")), inner: value}}
+    return found
 
 
 def _fields(asked: Body, seen: Body, path: str) -> MappingDifference:

@@ -9,6 +9,7 @@ import pytest
 
 from reconcilers.contract import PermanentError, TransientError
 from reconcilers.elasticsearch.client import ElasticsearchClusters
+from reconcilers.elasticsearch.mappings import mapping_difference
 from reconcilers.elasticsearch.model import Questions, SeenCluster, Thing
 from reconcilers.elasticsearch.normal import canonical, index_settings
 from reconcilers.transports.elasticsearch import ElasticsearchTransport
@@ -98,6 +99,21 @@ async def test_a_dynamic_setting_changes_and_a_static_one_is_refused(clusters: E
     assert (
         await refusal(clusters, Thing.INDEX_SETTINGS, "c-dynamic", {"index.nonsense": 2}) == "UnknownSetting"
     )
+
+
+async def test_a_dot_in_the_name_of_a_field_is_an_object(clusters: ElasticsearchClusters) -> None:
+    """Documented with ``subobjects``; where that is false the name is kept."""
+    fields = {
+        "user.name": {"type": "keyword"},
+        "user.id.short": {"type": "long"},
+        "user": {"dynamic": "false"},
+    }
+    await clusters.put("es", Thing.INDEX, "c-dots", canonical({"mappings": {"properties": fields}}))  # type: ignore[dict-item]
+    found = (await look(clusters, indices=("c-dots",))).indices["c-dots"].mappings
+    short = {"properties": {"short": {"type": "long"}}}
+    user = {"dynamic": "false", "properties": {"id": short, "name": {"type": "keyword"}}}
+    assert found["properties"] == {"user": user}
+    assert mapping_difference({"properties": fields}, found) == mapping_difference({}, {})  # type: ignore[dict-item]
 
 
 async def test_a_field_is_added_and_its_type_never_changed(clusters: ElasticsearchClusters) -> None:

@@ -143,3 +143,34 @@ def test_a_parameter_that_may_change_is_sent_with_the_whole_field() -> None:
     there = {"properties": {"a": {"type": "keyword", "ignore_above": 10, "null_value": "x"}}}
     found = mapping_difference({"properties": {"a": {"type": "keyword", "ignore_above": 20}}}, there)  # type: ignore[arg-type]
     assert found.body == {"properties": {"a": {"type": "keyword", "ignore_above": 20, "null_value": "x"}}}
+
+
+@pytest.mark.parametrize(
+    ("there", "added", "conflicts"),
+    [
+        (
+            {"o": {"properties": {"x": {"type": "long"}, "p": {"properties": {"y": {"type": "date"}}}}}},
+            (),
+            (),
+        ),
+        ({"o": {"properties": {"x": {"type": "long"}}}}, ("field o.p",), ()),
+        ({}, ("field o",), ()),
+        (
+            {"o": {"properties": {"x": {"type": "text"}}}},
+            ("field o.p",),
+            ("o.x.type is text, long is asked",),
+        ),
+    ],
+)
+def test_a_dot_in_the_name_of_a_field_is_an_object(there: Any, added: Any, conflicts: Any) -> None:
+    asked = {"properties": {"o.x": {"type": "long"}, "o.p.y": {"type": "date"}}}
+    found = mapping_difference(asked, {"properties": there})  # type: ignore[arg-type]
+    assert (found.added, found.conflicts) == (added, conflicts)
+
+
+@pytest.mark.parametrize("which", ["asked", "there"])
+def test_where_there_are_no_objects_below_a_dot_is_a_dot(which: str) -> None:
+    no: dict[str, Any] = {"subobjects": False}
+    asked: dict[str, Any] = {"properties": {"o.x": {"type": "long"}}} | (no if which == "asked" else {})
+    there: dict[str, Any] = {"properties": {"o.x": {"type": "long"}}} | no
+    assert mapping_difference(asked, there) == mapping_difference({}, {})
