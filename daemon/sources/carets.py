@@ -81,15 +81,15 @@ def file_problem(file: str, message: str, *notes: str) -> Problem:
 def _excerpt(line: str, place: Place, number: str) -> list[str]:
     if not line.strip():
         return []
-    start = place.column - 1
-    cut = max(0, start - _BEFORE_CARET) if _width(line) > _COLUMNS - len(number) - 4 else 0
+    start, room = place.column - 1, _COLUMNS - len(number) - 4
+    cut = max(0, start - _BEFORE_CARET) if _is_wider(line, room) else 0
     shown, lead = line[cut:], line[cut:start]
     if cut:
         shown, lead = f"…{shown[1:]}", f"…{lead[1:]}"
-    room = _COLUMNS - len(number) - 4
-    if _width(shown) > room:
+    if _is_wider(shown, room):
         shown = f"{shown[: room - 1]}…"
-    under = max(1, min(_width(line[start : start + place.width]), room - _width(lead)))
+    marked = line[start : start + min(place.width, room)]
+    under = max(1, min(_width(marked), room - _width(lead)))
     blank = " " * len(number)
     padding = "".join("\t" if character == "\t" else " " * _width(character) for character in lead)
     return [f"{number} | {_printable(shown).rstrip()}", f"{blank} | {padding}{'^' * under}"]
@@ -114,6 +114,11 @@ def _notes(notes: tuple[str, ...], indent: int) -> list[str]:
 def _printable(text: str) -> str:
     """Return *text* without anything that moves a terminal's cursor or turns the direction of writing."""
     return "".join(c if c.isprintable() or c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _is_wider(text: str, room: int) -> bool:
+    """Whether *text* needs more than *room* columns; a line may have as many characters as a file."""
+    return _width(text[: room + 1]) > room
 
 
 def _width(text: str) -> int:

@@ -20,6 +20,8 @@ ModelT = TypeVar("ModelT", bound=Model)
 _TOP: Final = ("apiVersion", "kind", "metadata", "spec")
 #: A file with more errors than this is a wrong file, not a file with mistakes.
 _MOST_PROBLEMS: Final = 50
+#: So many are put into words, in the order of the documents; of those beyond only the number is said.
+_MOST_WORDED: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,34 +56,53 @@ def read_objects(file: str, data: bytes, parsed: Parsed) -> FileContent:
     """
     source = Source(file, data)
     faults = [_of_fault(source, fault) for fault in parsed.faults]
-    documents = [_Document(source, node) for node in parsed.documents]
+    room = _Room(_MOST_WORDED)
+    documents = [_Document(source, node, room) for node in parsed.documents]
     candidates = [candidate for document in documents if (candidate := document.candidate()) is not None]
     problems = faults + [problem for document in documents for problem in document.problems]
     problems.sort(key=lambda problem: (problem.line, problem.column))
     broken = bool(faults) or len(candidates) < len(documents)
     if faults:
         candidates = [replace(candidate, declared=None, claims=(), selections=()) for candidate in candidates]
-    return FileContent(file, tuple(candidates), _capped(problems), broken)
+    return FileContent(file, tuple(candidates), _capped(problems, room.unsaid), broken)
 
 
 def _of_fault(source: Source, fault: Fault) -> Problem:
     return source.spot(Place(fault.line, fault.column, fault.width)).problem(fault.message, *fault.notes)
 
 
-def _capped(problems: list[Problem]) -> tuple[Problem, ...]:
-    if len(problems) <= _MOST_PROBLEMS:
+def _capped(problems: list[Problem], unsaid: int) -> tuple[Problem, ...]:
+    """Return the first problems; the last one tells how many more there are, *unsaid* ones among them."""
+    if len(problems) <= _MOST_PROBLEMS and not unsaid:
         return tuple(problems)
-    last = problems[_MOST_PROBLEMS - 1]
-    more = f"and {len(problems) - _MOST_PROBLEMS} more errors in this file"
-    last = replace(last, message=f"{last.message}; {more}", rendered=f"{last.rendered}\n{more}")
-    return (*problems[: _MOST_PROBLEMS - 1], last)
+    kept = problems[:_MOST_PROBLEMS]
+    more = f"and {len(problems) - len(kept) + unsaid} more errors in this file"
+    last = replace(kept[-1], message=f"{kept[-1].message}; {more}", rendered=f"{kept[-1].rendered}\n{more}")
+    return (*kept[:-1], last)
+
+
+@dataclass(slots=True)
+class _Room:
+    """How many problems of a file are still put into words, which takes a third of a millisecond each."""
+
+    left: int
+    unsaid: int = 0
+
+    def take(self) -> bool:
+        """Return whether there is room for one more; if not, it is counted."""
+        has_room = self.left > 0
+        self.left -= has_room
+        self.unsaid += not has_room
+        return has_room
 
 
 class _Document:
-    """One document while it is read; ``problems`` grows."""
+    """One document while it is read; ``problems`` grows, as long as the file has *room* for more."""
 
-    def __init__(self, source: Source, node: Node) -> None:
+    def __init__(self, source: Source, node: Node, room: _Room) -> None:
         self.problems: list[Problem] = []
+        self._is_wrong = False
+        self._room = room
         self._source = source
         self._node = node
         self._key: Key | None = None
@@ -101,7 +122,7 @@ class _Document:
         if self._key is None:
             return None
         spot = self._source.spot(_name_place(self._node))
-        if self.problems or metadata is None or spec is None:
+        if self._is_wrong or metadata is None or spec is None:
             return Candidate(self._key, spot, None)
         declared = Declared(
             key=self._key,
@@ -167,20 +188,26 @@ class _Document:
         except ValidationError as exc:
             errors = exc.errors(include_url=False)
         for error in errors:
-            raw = self._source.raw(self._at(name, error["loc"]))
-            self._complain(name, describe(error, model, name, raw))
+            if self._takes_one_more():
+                raw = self._source.raw(self._at(name, error["loc"]))
+                self._complain(name, describe(error, model, name, raw))
         return None
 
     def _complain(self, root: str, complaint: Complaint) -> None:
         place = self._at(root, complaint.path, name=complaint.about_name)
-        self._problem(place, complaint.message, *complaint.notes)
+        self.problems.append(self._source.spot(place).problem(complaint.message, *complaint.notes))
 
     def _at(self, root: str, path: Path, *, name: bool = False) -> Place:
         field = self._node.field(root)
         return self._node.place if field is None else locate(field, path, name=name)
 
     def _problem(self, place: Place, message: str, *notes: str) -> None:
-        self.problems.append(self._source.spot(place).problem(message, *notes))
+        if self._takes_one_more():
+            self.problems.append(self._source.spot(place).problem(message, *notes))
+
+    def _takes_one_more(self) -> bool:
+        self._is_wrong = True
+        return self._room.take()
 
 
 def _key(kind: str | None, document: Node) -> Key | None:

@@ -20,6 +20,8 @@ log = structlog.stdlib.get_logger()
 
 _LENGTH_BYTES: Final = 4
 _LARGEST_REPLY: Final = 32 * 1024 * 1024
+#: To make nodes of a larger one takes longer than the loop should wait: half a second for the largest files.
+_SMALL_REPLY: Final = 64 * 1024
 _SPLIT: Final = "split the file, or take out what is unusual in it"
 
 
@@ -88,7 +90,9 @@ class ChildParser:
         try:
             async with asyncio.timeout(self._deadline_s):
                 reply = await child.exchange(data)
-            return parsed_from(reply)
+            if len(reply) <= _SMALL_REPLY:
+                return parsed_from(reply)
+            return await asyncio.to_thread(parsed_from, reply)
         except TimeoutError:
             fault, is_late = f"the parser did not finish this file within {self._deadline_s:g} s", True
         except TreeError as exc:
