@@ -1,7 +1,6 @@
 """RabbitMQ: what a broker holds, and what is verified of it. Bodies of messages are never touched."""
 
 import enum
-import re
 from typing import Annotated, Final, Self
 
 from pydantic import (
@@ -16,6 +15,7 @@ from pydantic import (
 
 from crds.lines import one_line
 from crds.meta import Claim, EndpointName, Model, SecretName, Selection, Spec
+from crds.patterns import quick, understood
 from crds.quantity import MemoryMiB
 from crds.versions import VersionFloor
 
@@ -29,10 +29,12 @@ def _unreserved(name: str) -> str:
 
 
 def _expression(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as exc:
-        raise ValueError(f"no regular expression: {exc}") from None
+    understood(text)
+    return text
+
+
+def _pattern(text: str) -> str:
+    quick(text)
     return text
 
 
@@ -47,6 +49,8 @@ RoutingKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.*#:@/-]{0,2
 ArgumentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$")]
 Line = Annotated[str, one_line(255)]
 Expression = Annotated[Line, AfterValidator(_expression)]
+#: Which queues it matches is told before anything is changed.
+Pattern = Annotated[Line, AfterValidator(_pattern)]
 Value = StrictBool | StrictInt | Line
 Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 
@@ -175,7 +179,7 @@ class BindingWish(Model):
 class PolicyWish(Model):
     """Settings for all queues or exchanges whose name matches; of several, the highest priority counts."""
 
-    pattern: Expression
+    pattern: Pattern
     """Regular expression of names."""
     apply_to: PolicyTarget = PolicyTarget.ALL
     """What it is for."""

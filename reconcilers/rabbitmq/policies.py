@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from crds.meta import Verb
+from crds.patterns import quick
 from crds.rabbitmq import PolicyWish
 from reconcilers.contract import Change
 from reconcilers.rabbitmq.model import DeletePolicy, Place, Policy, Queue, SeenBroker, SetPolicy
@@ -16,6 +17,7 @@ _LOSSY: Final = ("expires", "max-length", "max-length-bytes", "message-ttl")
 _NAMED: Final = 5
 """Queues that a sentence names; the others are counted."""
 Policies = Mapping[str, Policy]
+Patterns = Mapping[str, re.Pattern[str] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,34 +61,49 @@ def a_policy(asked: PolicyWish) -> Policy:
 
 
 def touched_by(queues: Mapping[str, Queue], before: Policies, after: Policies) -> tuple[Touched, ...]:
-    """Return the queues for which another policy, or another definition, is in force afterwards."""
+    """Return the queues for which another policy, or another definition, may be in force afterwards."""
+    patterns = {each.pattern: _readable(each.pattern) for each in (*before.values(), *after.values())}
     found = []
     for name, queue in sorted(queues.items()):
-        old, new = _in_force(name, queue, before), _in_force(name, queue, after)
+        old, new = _in_force(name, queue, before, patterns), _in_force(name, queue, after, patterns)
         if old != new:
             found.append(Touched(name, queue, tuple(_cuts(queue, old, new))))
     return tuple(found)
 
 
-def _in_force(name: str, queue: Queue, policies: Policies) -> Policy | None:
-    """Return the policy of highest priority that matches, as the broker chooses it."""
-    matching = [policy for policy in policies.values() if _matches(policy, name, queue)]
-    return max(matching, key=lambda policy: policy.priority, default=None)
-
-
-def _matches(policy: Policy, name: str, queue: Queue) -> bool:
-    if policy.target not in {"all", "queues", f"{queue.type}_queues"}:
-        return False
+def _readable(pattern: str) -> re.Pattern[str] | None:
+    """Return a pattern; None for somebody else's that is not understood here, or not soon."""
     try:
-        return re.search(policy.pattern, name) is not None
-    except re.error:  # somebody else's, in words of Erlang's engine alone
-        return False
+        return quick(pattern)
+    except ValueError:
+        return None
 
 
-def _cuts(queue: Queue, old: Policy | None, new: Policy | None) -> Iterator[str]:
+def _in_force(name: str, queue: Queue, policies: Policies, patterns: Patterns) -> tuple[Policy | None, ...]:
+    """Return the policies of which one is in force: of equal priority the broker takes any.
+
+    One whose pattern is not understood may be it, too, unless a higher one surely is. None is no policy.
+    """
+    found: list[Policy | None] = []
+    least: int | None = None
+    for policy in sorted(policies.values(), key=lambda each: -each.priority):
+        if policy.target not in {"all", "queues", f"{queue.type}_queues"}:
+            continue
+        if least is not None and policy.priority < least:
+            break
+        pattern = patterns[policy.pattern]
+        if pattern is None or pattern.search(name) is not None:
+            found.append(policy)
+            least = least if pattern is None else policy.priority
+    return (*found, None) if least is None else tuple(found)
+
+
+def _cuts(queue: Queue, old: tuple[Policy | None, ...], new: tuple[Policy | None, ...]) -> Iterator[str]:
+    """Yield what can be tighter than before; where one of several is in force, in the worst case."""
     for key in _LOSSY:
-        least, before = _limit(queue, new, key), _limit(queue, old, key)
-        if least is not None and (before is None or least < before):
+        after = [limit for each in new if (limit := _limit(queue, each, key)) is not None]
+        before = [_limit(queue, each, key) for each in old]
+        if after and any(each is None or min(after) < each for each in before):
             yield key
 
 

@@ -1,9 +1,11 @@
 """Which messages a change of policies would cut off: decided before anything is sent."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from crds.meta import Verb
 from reconcilers.contract import Step
@@ -122,9 +124,54 @@ def test_a_policy_for_quorum_queues_leaves_classic_ones_alone() -> None:
     assert "it touches b (1 to 9 messages)," in step.summary
 
 
-def test_a_pattern_of_somebody_else_that_we_cannot_read_matches_nothing_for_us() -> None:
-    (step,) = planned(cap(), {"mail": a_queue(5)}, {"theirs": a_policy("(?<x", priority=9, max_length=1)})
+@pytest.mark.parametrize("pattern", ["(?<x", "^(m+)+$", "[[:nosuch:]]"])
+def test_a_pattern_of_somebody_else_that_we_cannot_read_may_match_or_not(pattern: str) -> None:
+    theirs = {"theirs": a_policy(pattern, priority=9, max_length=1)}
+    (step,) = planned(cap(), {"mail": a_queue(5)}, theirs)
     assert step.needs is Verb.LOSSY_POLICY
+
+    below = {"theirs": a_policy(pattern, priority=-1, max_length=1), "wide": a_policy("", dead_letter="x")}
+    (step,) = planned({"absent": {"policies": ["wide"]}}, {"mail": a_queue(5)}, below)
+    assert step.needs is Verb.LOSSY_POLICY
+
+
+def test_of_equal_priority_the_broker_takes_any() -> None:
+    theirs = {"theirs": a_policy("^mail", dead_letter_exchange="x")}
+    (step,) = planned(cap(), {"mail": a_queue(5)}, theirs)
+    assert step.needs is Verb.LOSSY_POLICY
+
+
+def test_a_class_by_its_name_matches_what_it_does_at_the_broker() -> None:
+    wish = {"pattern": "^[[:alpha:]]+$", "applyTo": "queues", "definition": {"max-length": 10}}
+    queues = {"mail": a_queue(5), "mail2": a_queue(5)}
+    (step,) = planned({"policies": {"cap": wish}}, queues)
+    assert step.needs is Verb.LOSSY_POLICY
+    assert "it touches mail (1 to 9 messages)," in step.summary
+
+
+def test_no_pattern_keeps_the_plan_busy() -> None:
+    """It is decided in the loop: what tries all ways would stop everything else, too."""
+    queues = {"a" * 200 + "!": a_queue(5), "mail": a_queue(5)}
+    slow = ("^(a+)+$", "^(a|a)*$", "a*a*a*a*b", "(a?){30}a{30}b", "a?" * 30 + "a" * 30 + "b", "(a*)\\1b")
+    theirs = {str(number): a_policy(each, priority=9) for number, each in enumerate(slow)}
+    begun = time.monotonic()
+    planned(cap(), queues, theirs)
+    assert time.monotonic() - begun < 0.5
+
+
+@pytest.mark.parametrize("pattern", ["^(a+)+$", "a*b*c*", "^(a|b){2,9}$", "[[:nosuch:]]", "("])
+def test_a_pattern_that_cannot_be_weighed_is_refused(pattern: str) -> None:
+    wish = {"pattern": pattern, "definition": {"max-length": 10}}
+    with pytest.raises(ValidationError, match=r"it cannot be told soon|no regular expression"):
+        a_rabbit(vhosts={"psa": {"policies": {"cap": wish}}})
+
+
+@pytest.mark.parametrize(
+    "pattern", ["", ".*", "^psa\\..*", "^(mail|push)-.*\\.in$", "^(?!amq\\.).*", "^[*+{]x?(y)?$", "^a{3}$"]
+)
+def test_usual_patterns_are_taken(pattern: str) -> None:
+    wish = {"pattern": pattern, "definition": {"max-length": 10}}
+    a_rabbit(vhosts={"psa": {"policies": {"cap": wish}}})
 
 
 @pytest.mark.parametrize(
