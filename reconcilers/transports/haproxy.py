@@ -25,6 +25,8 @@ from reconcilers.transports.haproxy_counts import count_command, read_counted
 #: A blank, ``;`` or newline would begin another word or command, so names are compared before they are sent.
 _NAME: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _LARGEST_ANSWER: Final = 16 * 1024 * 1024
+#: A line is a server or less, and takes the loop 5 us to read.
+_MOST_LINES: Final = 50_000
 _HEAVIEST: Final = 256
 #: Commands at once to one node. HAProxy takes 10 (``stats maxconn``), queues some and turns the others away.
 _AT_ONCE: Final = 4
@@ -207,6 +209,8 @@ async def _read_all(reader: asyncio.StreamReader, command: str) -> str:
     text = b"".join(parts).decode("utf-8", "replace")
     if not text.endswith("\n"):
         raise TransientError(f"{command}: the answer was cut short: {text[-60:]!r}")
+    if text.count("\n") > _MOST_LINES:
+        raise TransientError(f"{command}: an answer of more than {_MOST_LINES} lines")
     return text
 
 

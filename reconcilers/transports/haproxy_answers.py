@@ -71,7 +71,7 @@ def read_is_admin(text: str) -> bool:
 
 def read_weight(text: str) -> tuple[int, int]:
     """Read ``get weight``: the weight now, and the configured one."""
-    match = re.fullmatch(r"(\d+) \(initial (\d+)\)", text.strip())
+    match = re.fullmatch(r"(\d{1,9}) \(initial (\d{1,9})\)", text.strip())
     if match is None:
         check_done(text, "get weight")
         raise _not_understood("get weight", text)
@@ -168,5 +168,5 @@ def _complaining(command: str, text: str) -> Iterator[None]:
     """Turn a missing column, or a number that is none, into a transient error."""
     try:
         yield
-    except (ValueError, KeyError) as exc:
+    except (ValueError, KeyError, csv.Error) as exc:
         raise _not_understood(command, text) from exc

@@ -41,7 +41,7 @@ def read_counted(text: str, backend: str) -> Counted:
         rows = [dict(zip(names, values, strict=True)) for values in csv.reader(lines)]
         # A name of digits that is no name is taken for a number by HAProxy.
         return Counted(pid, tuple(_server(row) for row in rows if row["pxname"] == backend))
-    except (ValueError, KeyError) as exc:
+    except (ValueError, KeyError, csv.Error) as exc:
         raise _not_understood(text) from exc
 
 
