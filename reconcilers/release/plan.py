@@ -1,6 +1,7 @@
 """What a release does next: one move of its attempt a pass, and the traffic of its phase. Pure."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
@@ -17,7 +18,6 @@ from crds.release import (
     Trigger,
 )
 from reconcilers.contract import (
-    Answer,
     Close,
     Outcome,
     OutcomeKind,
@@ -39,7 +39,7 @@ from reconcilers.release.promotion import promote, roll_back, soak, uncling
 from reconcilers.release.supervision import OPEN_HOLDS, OVERDUE, obeyed, shown, split, watch, watched
 from reconcilers.release.traffic import asserted, standstill
 from reconcilers.release.turn import Turn
-from reconcilers.release.wishes import answered, is_followed, superseded
+from reconcilers.release.wishes import answered, is_followed, refusal, superseded
 
 _PAGE_AGAIN: Final = timedelta(minutes=30)
 _SLOWLY: Final = timedelta(seconds=10)
@@ -69,8 +69,17 @@ _WORK: Final[Mapping[Phase, Callable[[Turn], Turn]]] = MappingProxyType({
 })  # fmt: skip
 
 
+#: The steps are an attempt's own, hooks and a report: nobody has changed anything outside.
+_NO_DRIFT: Final = Verdict(ConditionType.DRIFTED, Truth.FALSE, "NoDifference")
+
+
 def plan_release(release: Resource[ReleaseSpec], seen: SeenRelease, now: datetime) -> ReleasePlan:
     """Begin an attempt, bring the running one forward, or say why nothing moves."""
+    plan = _plan(release, seen, now)
+    return replace(plan, verdicts=(*plan.verdicts, _NO_DRIFT)) if plan.steps else plan
+
+
+def _plan(release: Resource[ReleaseSpec], seen: SeenRelease, now: datetime) -> ReleasePlan:
     status = release.status if isinstance(release.status, ReleaseStatus) else ReleaseStatus()
     attempt = status.attempt
     if attempt is None or attempt.phase in ENDED:
@@ -90,9 +99,7 @@ def _frozen_whole(release: Resource[ReleaseSpec], held: tuple[str, str], attempt
     text = f"attempt {attempt.number} stands still in {attempt.phase.value}: {message}"
     asked = (each for each in release.requests if each.answer is None)
     return Plan(
-        writes=tuple(
-            Answer(each.id, accepted=False, message=f"{each.verb} refused: {text}") for each in asked
-        ),
+        writes=tuple(write for each in asked for write in refusal(each, text)),
         verdicts=(Verdict(ConditionType.READY, Truth.FALSE, reason, text),),
         waiting=text,
         outlives_file=True,

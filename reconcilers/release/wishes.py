@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from crds.release import HoldExit, Phase, Trigger
-from reconcilers.contract import Answer, Request
+from reconcilers.contract import Answer, Note, Request
 from reconcilers.release.beginning import REFUSED, SUPERSEDED
 from reconcilers.release.gates import UNKNOWN, gate_outlook
 from reconcilers.release.model import Well
@@ -44,8 +44,13 @@ def _answered(turn: Turn, request: Request) -> Turn:
 
 
 def _refused(turn: Turn, request: Request, why: str) -> Turn:
+    return turn.written(*refusal(request, why))
+
+
+def refusal(request: Request, why: str) -> tuple[Answer, Note]:
+    """Return a no, and the event that tells of it."""
     text = f"{request.verb} refused: {why}"
-    return turn.noted(REFUSED, text, warning=True).written(Answer(request.id, accepted=False, message=text))
+    return Answer(request.id, accepted=False, message=text), Note(REFUSED, text, warning=True)
 
 
 def _accepted(turn: Turn, request: Request, what: str) -> Turn:

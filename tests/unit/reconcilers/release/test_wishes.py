@@ -269,7 +269,7 @@ def test_while_nothing_may_be_changed_every_request_is_refused_and_told_why(reas
     assert not answer_of(plan).accepted
     assert "nothing is changed" in answer_of(plan).message
     assert plan.status is None
-    assert len(plan.writes) == 1
+    assert plan.writes == (answer_of(plan), Note("RequestRefused", answer_of(plan).message, warning=True))
 
 
 @in_phases(*[phase for phase in RUNNING if phase not in PROMOTED | {Phase.ROLLING_BACK}])
