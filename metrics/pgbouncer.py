@@ -52,6 +52,10 @@ class PgbouncerMetrics:
             values["pool_size", *pool] = reading.size
         self._moments.tell(cluster, values)
 
+    def unseen(self, cluster: str) -> None:
+        """Drop the figures of a pooler that was not looked at in time."""
+        self._moments.tell(cluster, {})
+
     def forget(self, cluster: str) -> None:
         """Remove the series of an object."""
         self._moments.forget(cluster)

@@ -144,6 +144,10 @@ class PostgresMetrics:
             values["backup_max_age_seconds", name] = max_age
         self._moments.tell(cluster, values)
 
+    def unseen(self, cluster: str) -> None:
+        """Drop the figures of a cluster that was not looked at in time; what it counted goes on."""
+        self._moments.tell(cluster, {})
+
     def forget(self, cluster: str) -> None:
         """Remove the series of an object."""
         self._moments.forget(cluster)

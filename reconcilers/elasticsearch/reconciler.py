@@ -1,5 +1,6 @@
 """Elasticsearch as the engine drives it."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
@@ -45,7 +46,7 @@ class ElasticsearchReconciler:
     async def observe(self, resource: Resource[ElasticsearchSpec], view: View) -> SeenElasticsearch:
         try:
             seen = await observe_elasticsearch(self._client, resource)
-        except (TransientError, PermanentError):
+        except (TransientError, PermanentError, asyncio.CancelledError):  # cancelled: its time is up
             self._unseen(resource)
             raise
         if isinstance(seen, NoMaster):

@@ -76,8 +76,8 @@ class PostgresReconciler:
             if has_restarted(resource, seen):
                 # The member was looked at before its run, and may have restarted in between.
                 seen = await self._look(resource, now)
-        except PermanentError:
-            self._gauges.forget(resource.key)
+        except (PermanentError, asyncio.CancelledError):  # cancelled: its time is up
+            self._unseen(resource.key)
             raise
         seen = replace(
             seen,
@@ -91,6 +91,12 @@ class PostgresReconciler:
         if self._pooler_metrics is not None and seen.pooler is not None:
             self._pooler_metrics.looked(resource.key.name, pools(seen.pooler))
         return seen
+
+    def _unseen(self, key: Key) -> None:
+        self._gauges.forget(key)
+        self._metrics.unseen(key.name)
+        if self._pooler_metrics is not None:
+            self._pooler_metrics.unseen(key.name)
 
     async def _look(self, resource: Resource[PostgresClusterSpec], now: datetime) -> SeenCluster:
         seen = await observe_postgres(self._client, self._secrets, resource, self._memory, now)

@@ -1,5 +1,6 @@
 """RedisInstance as the engine drives it."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -53,7 +54,7 @@ class RedisReconciler:
     async def observe(self, resource: Resource[RedisInstanceSpec], view: View) -> SeenRedis:
         try:
             seen = await observe_redis(self._client, self._secrets, resource, view)
-        except (TransientError, PermanentError):
+        except (TransientError, PermanentError, asyncio.CancelledError):  # cancelled: its time is up
             self._gauges.forget(resource.key)
             self._metrics.unseen(resource.key.name)
             raise
