@@ -104,7 +104,8 @@ def _replicas(values: Mapping[str, str]) -> Iterator[Replica]:
         if re.fullmatch(r"slave\d+", name):
             row = dict(part.partition("=")[::2] for part in values[name].split(","))
             try:
-                address = f"{row['ip']}:{row['port']}"
+                # The replica says it, and it becomes a label: bytes that are no text would end all metrics.
+                address = f"{row['ip']}:{row['port']}".encode("ascii", "backslashreplace").decode()
                 yield Replica(address, row["state"] == "online", int(row["offset"]), int(row["lag"]))
             except (KeyError, ValueError) as exc:
                 raise TransientError(f"INFO: {name} is {values[name]!r}") from exc

@@ -10,14 +10,38 @@ from pathlib import Path
 from typing import Any, Final
 
 import redis.exceptions as errors
+from redis._parsers.resp2 import _AsyncRESP2Parser
 from redis.asyncio.connection import Connection, SSLConnection
 
-from reconcilers.contract import PermanentError, Secret, TransientError
+from reconcilers.contract import NotSentError, PermanentError, Secret, TransientError
 from reconcilers.redis.client import Command, Refused, Reply
 from reconcilers.transports.redis_errors import is_wrong_password, of_connecting, of_talking
 
 _DEFAULT_USER: Final = "default"
+#: What the driver's parser ends in where a length is no number, a line has no end, or lists hold lists.
+_GARBLED: Final = (ValueError, RecursionError)
+_NO_REDIS: Final = "gives an answer that is not of Redis's form"
+_LARGEST: Final = 16 * 1024 * 1024
+"""Bytes of one reply; what COMMAND INFO says of all commands has 100 000."""
 _CODES: Final = frozenset({"LOADING", "BUSY", "MASTERDOWN", "MISCONF", "CLUSTERDOWN", "UNKILLABLE"})
+
+
+class _BoundedParser(_AsyncRESP2Parser):
+    """The driver's own, for a server that may announce, or send, more than we have memory."""
+
+    async def _read(self, length: int) -> bytes:
+        self._check(length)
+        found: bytes = await super()._read(length)
+        return found
+
+    async def _readline(self) -> bytes:
+        self._check(0)
+        found: bytes = await super()._readline()
+        return found
+
+    def _check(self, more: int) -> None:
+        if self._pos + more > _LARGEST:
+            raise errors.InvalidResponse(f"an answer of more than {_LARGEST // 1024**2} MiB")
 
 
 class RedisTransport:
@@ -92,6 +116,8 @@ class RedisTransport:
             return tuple([await _reply(connection) for _ in commands])
         except (errors.RedisError, OSError) as exc:
             raise of_talking(exc, self.where) from exc
+        except _GARBLED as exc:
+            raise TransientError(f"{self.where} {_NO_REDIS}") from exc
         finally:
             await connection.disconnect(nowait=True)
 
@@ -105,6 +131,9 @@ class RedisTransport:
             connection = self._connection(password)
             try:
                 await connection.connect()  # type: ignore[no-untyped-call]  # the driver's
+            except _GARBLED as exc:
+                await connection.disconnect(nowait=True)
+                raise NotSentError(f"{self.where} {_NO_REDIS}") from exc
             except (errors.RedisError, OSError) as exc:
                 failure = of_connecting(exc, self.where, self._user, is_tls=self._ca_file is not None)
                 refusal = refusal or failure
@@ -128,6 +157,7 @@ class RedisTransport:
             "socket_timeout": self._deadline_s,
             "socket_connect_timeout": self._deadline_s / 2,
             "protocol": 2,
+            "parser_class": _BoundedParser,
             "driver_info": None,  # CLIENT SETINFO is an error in Redis 7.0, and a right more
             "decode_responses": True,
             "encoding_errors": "surrogateescape",
