@@ -39,7 +39,12 @@ def read_services(folder: Path) -> dict[str, ServiceSpec]:
         try:
             text = path.read_text() if path.is_file() else ""  # a pipe would wait for its writer for ever
             documents = list(yaml.safe_load_all(text))
-        except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError):
+        except (
+            OSError,
+            ValueError,
+            RecursionError,
+            yaml.YAMLError,
+        ):  # a number of 5000 digits is a ValueError
             continue  # the daemon is the one that complains
         for document in documents:
             if isinstance(document, dict) and document.get("kind") == "Service":

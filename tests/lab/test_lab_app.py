@@ -218,6 +218,7 @@ async def test_a_pipe_and_a_hostile_file_in_the_watched_directory_stop_no_applic
 ) -> None:
     os.mkfifo(tmp_path / "a-pipe.yaml")
     (tmp_path / "deep.yaml").write_text("[" * 100_000)
+    (tmp_path / "long.yaml").write_text(f"a: {'9' * 5000}")
     (tmp_path / "folder.yaml").mkdir()
     async with asyncio.timeout(20):
         await applications.follow(_running(1, (101, "1.0.0")))
