@@ -28,6 +28,7 @@ def setting_steps(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> 
             setting = member.deep.settings.get(name)
             if (
                 setting is None
+                or setting.is_overridden
                 or refusal(setting, wanted) is not None
                 or _is_written(cluster, setting, wanted)
             ):
@@ -75,6 +76,7 @@ def waiting(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> tuple[
         for name, wanted in cluster.spec.settings.items()
         if (setting := member.deep.settings.get(name)) is not None
         and _needs_restart(setting)
+        and not setting.is_overridden
         and not same(setting, wanted, setting.value)
         and _is_written(cluster, setting, wanted)
     )
@@ -117,3 +119,18 @@ def setting_problems(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) 
                 yield "BadSetting", f"{name}: {wanted!r} on {member.name}: {why}"
             elif setting.file_error is not None and same(setting, wanted, setting.file_value or ""):
                 yield "BadSetting", f"{name}: {wanted!r} on {member.name}: {setting.file_error}"
+        yield from _overridden(cluster, member)
+
+
+def _overridden(cluster: Resource[PostgresClusterSpec], member: SeenMember) -> Iterable[tuple[str, str]]:
+    """Yield which settings the server's command line keeps from being as asked."""
+    said = [
+        f"{name} is {shown(setting)}, {wanted} is asked"
+        for name, wanted in cluster.spec.settings.items()
+        if (setting := member.deep.settings.get(name)) is not None
+        and setting.is_overridden
+        and not same(setting, wanted, setting.value)
+    ]
+    if said:
+        how = "the server was started with them on its command line, which no file outweighs"
+        yield "Overridden", f"on {member.name} {', '.join(said)}: {how}"

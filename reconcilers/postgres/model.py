@@ -27,6 +27,8 @@ class Setting:
     """The least that a number may be, in the setting's own unit."""
     highest: str | None = None
     """The most that a number may be."""
+    is_overridden: bool = False
+    """Whether the server's command line says it: no file outweighs that."""
 
 
 @dataclass(frozen=True, slots=True)

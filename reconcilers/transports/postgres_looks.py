@@ -84,7 +84,7 @@ FROM pg_replication_slots ORDER BY slot_name
 #: there (TimeZone), which mean nothing.
 SETTINGS: Final = """
 SELECT lower(name) AS name, reset_val AS value, unit, vartype, context, enumvals AS choices,
-  pending_restart, min_val AS lowest, max_val AS highest
+  pending_restart, min_val AS lowest, max_val AS highest, source = 'command line' AS is_overridden
 FROM pg_settings WHERE lower(name) = ANY($1)
 """
 FILE_SETTINGS: Final = """
@@ -266,6 +266,7 @@ def _setting(row: Row, written: Row | None) -> Setting:
         file_error=None if written is None or row["pending_restart"] else text(written, "error"),
         lowest=text(row, "lowest"),
         highest=text(row, "highest"),
+        is_overridden=bool(row["is_overridden"]),
     )
 
 

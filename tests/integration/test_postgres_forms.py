@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from crds.meta import ConditionType
 from lab.postgres import LabPostgres
+from tests.builders_haproxy import verdict
 from tests.real_postgres import a_cluster, a_site, a_template, driving
 
 pytestmark = pytest.mark.slow
@@ -61,3 +63,30 @@ async def test_what_is_no_list_of_names_is_said_and_not_written(server: LabPostg
         plan = await driven.quiet()
         assert plan.blocked is not None
         assert (plan.blocked[0], "names with commas" in plan.blocked[1]) == ("BadSetting", True)
+
+
+async def test_what_the_command_line_says_stands_above_all_files_and_is_named(server: LabPostgres) -> None:
+    """So start the usual images of containers: with ``postgres -c name=value``."""
+    server.kill()
+    said = ("-c", "work_mem=5MB", "-c", "max_connections=41", "-c", "random_page_cost=1.5")
+    server.life.begin((*server.argv, *said), server.is_ready, 20)
+    asked = {
+        "work_mem": "20MB",
+        "max_connections": 50,
+        "random_page_cost": 1.5,
+        "maintenance_work_mem": "9MB",
+    }
+    async with driving(a_cluster(settings=asked), {"one": server}) as driven:
+        plan = await driven.quiet()
+        assert plan.blocked is not None
+        assert plan.blocked[0] == "Overridden"
+        assert plan.blocked[1] == (
+            "on one work_mem is 5MB, 20MB is asked, max_connections is 41, 50 is asked: the server was"
+            " started with them on its command line, which no file outweighs"
+        )
+        assert await driven.sentences() == []
+        assert server.run("SHOW maintenance_work_mem") == "9MB"
+        assert server.run("SELECT count(*) FROM pg_file_settings WHERE setting = '20MB'") == "0"
+        found = verdict(plan, ConditionType.DEGRADED)
+        assert found is not None
+        assert "PendingRestart" not in found.reason
