@@ -34,11 +34,9 @@ class QueueReading:
     unacknowledged: int | None
     consumers: int | None
     published: int | None = None
-    """Messages that came in since its node began."""
+    """Messages that came in since its node began; less than before where that has begun anew."""
     delivered: int | None = None
     """Messages that went out since then."""
-    epoch: str = ""
-    """Names the time that the two are counted in; the broker's own start will do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,8 @@ class RabbitMetrics:
             values |= _of_queue((vhost, name), queue)
             if queue.published is not None and queue.delivered is not None:
                 counted = {"published": queue.published, "delivered": queue.delivered}
-                self._counts.tell((broker, vhost, name), queue.epoch, counted)
+                # No name for the time that they are counted in: nobody tells when a queue's own node began.
+                self._counts.tell((broker, vhost, name), "", counted)
         self._moments.tell(broker, values)
 
     def unseen(self, broker: str) -> None:

@@ -66,7 +66,7 @@ class RabbitReconciler:
 
     def _tell(self, resource: Resource[RabbitMQSpec], look: Look) -> None:
         """Keep the figures of this look, for those queues that the file names."""
-        now, epoch = self._now(), _epoch(look)
+        now = self._now()
         queues = {place: queue for place, queue in look.queues.items() if _is_asked(resource.spec, place)}
         values: dict[str, float] = {}
         for (vhost, name), queue in queues.items():
@@ -74,10 +74,10 @@ class RabbitReconciler:
                 values[f"depth:{vhost}/{name}"] = queue.messages
             if queue.consumers is not None:
                 values[f"consumers:{vhost}/{name}"] = queue.consumers
-        self._gauges.tell(resource.key, Gauge(now, values, epoch=epoch))
+        self._gauges.tell(resource.key, Gauge(now, values, epoch=_epoch(look)))
         reading = RabbitReading(
             nodes={node.name: _node(node) for node in look.broker.nodes},
-            queues={place: _queue(queue, epoch) for place, queue in queues.items()},
+            queues={place: _queue(queue) for place, queue in queues.items()},
             told_at=now.timestamp(),
         )
         self._metrics.looked(resource.key.name, reading)
@@ -117,12 +117,11 @@ def _node(node: BrokerNode) -> NodeReading:
     )
 
 
-def _queue(queue: Queue, epoch: str) -> QueueReading:
+def _queue(queue: Queue) -> QueueReading:
     return QueueReading(
         messages=queue.messages,
         unacknowledged=queue.unacknowledged,
         consumers=queue.consumers,
         published=queue.published,
         delivered=queue.delivered,
-        epoch=epoch,
     )

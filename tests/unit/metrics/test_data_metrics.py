@@ -37,7 +37,7 @@ CLUSTER = PostgresReading(
     lag_limit_bytes=1024.0,
     slot_limit_bytes=4096.0,
 )
-QUEUE = QueueReading(messages=7, unacknowledged=2, consumers=1, published=100, delivered=93, epoch="a")
+QUEUE = QueueReading(messages=7, unacknowledged=2, consumers=1, published=100, delivered=93)
 BROKER = RabbitReading(
     nodes={"rabbit@mq1": NodeReading(running=True, memory_alarm=True, memory_used_bytes=5.0)},
     queues={("/psa", "tickets"): QUEUE},
