@@ -56,7 +56,7 @@ async def body_of(request: web.Request) -> Mapping[str, Json]:
         raise Refusal(400, "BadJson", "the body is no JSON", "Content-Type: application/json")
     try:
         found = await request.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Refusal(400, "BadJson", "the body is no JSON") from None
     if not isinstance(found, dict):
         raise Refusal(400, "BadJson", "the body is no JSON object")

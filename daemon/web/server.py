@@ -27,6 +27,7 @@ from daemon.web.asked import (
 from daemon.web.console import Console, UnknownObjectError
 from daemon.web.liveness import LivenessDoor
 from daemon.web.stream import Streams
+from daemon.web.turns import Turns
 from daemon.web.unix_socket import let_go, listen_unix
 from daemon.web.wish_routes import WishRoutes
 from daemon.web.wishes import ConflictError, Wishes
@@ -57,10 +58,11 @@ class Api:
         self._exposition = exposition
         self._unhealthy = unhealthy
         self._more = tuple(more)
+        self._turns = Turns()
 
     def application(self) -> web.Application:
         """Return the application; it serves TCP and the UNIX socket alike."""
-        app = web.Application(middlewares=[_errors])
+        app = web.Application(middlewares=[_errors, self._in_turn])
         app.on_shutdown.append(self._end_streams)
         app.add_routes([
             web.get("/livez", self._livez),
@@ -82,6 +84,13 @@ class Api:
             *self._more,
         ])  # fmt: skip
         return app
+
+    @web.middleware
+    async def _in_turn(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Let strangers wait for each other; operators, who may have to roll back, wait for nobody."""
+        if not is_unix(request):
+            await self._turns.wait()
+        return await handler(request)
 
     async def _livez(self, _request: web.Request) -> web.Response:
         return web.Response(text="alive\n")

@@ -4,9 +4,12 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
 
 from daemon.web.liveness import LivenessDoor, listen_tcp
-from tests.integration.test_api import until
+from tests.integration.test_api import a_daemon, until
 
 MOST = 8
 HALF = b"GET /metrics HTTP/1.1\r\nX: "
@@ -92,3 +95,16 @@ async def test_places_of_those_that_went_are_free() -> None:
             for each in clients:
                 each.close()
             await until(lambda: not guests)
+
+
+@pytest.mark.parametrize("action", ["plan", "catch-up"])
+async def test_a_body_that_no_parser_should_meet_is_refused_without_a_word_in_the_log(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], action: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    async with a_daemon(tmp_path) as running:
+        for body in ("[" * 200_000, '{"objects": ' + "9" * 10_000 + "}"):
+            async with running.tcp.post(f"/api/v1/{action}", data=body, headers=headers) as answer:
+                assert answer.status == 400
+                assert (await answer.json())["error"]["code"] == "BadJson"
+    assert "Traceback" not in "".join(capfd.readouterr())
