@@ -1,8 +1,9 @@
 """Statements that change something in PostgreSQL, with every name quoted and every value a literal: pure."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
+from urllib.parse import unquote
 
 from reconcilers.contract import PermanentError, Secret
 from reconcilers.postgres.actions import MakeSlot, PutRole
@@ -21,6 +22,7 @@ SELECT pg_drop_replication_slot(slot_name)::text AS done
 FROM pg_replication_slots WHERE slot_name = $1 AND NOT active
 """
 _PAIR: Final = re.compile(r"\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^'\s\\]|\\.)*))", re.DOTALL)
+_HOST: Final = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(?::(?P<port>\d*))?")
 
 
 def quoted(name: str) -> str:
@@ -134,7 +136,9 @@ def _escaped(value: str) -> str:
 
 
 def read_conninfo(text: str) -> Mapping[str, str]:
-    """Read a connection string; what cannot be read is left out."""
+    """Read a connection string, in words or as a URI; what cannot be read is left out."""
+    if text.startswith(("postgresql://", "postgres://")):
+        return _read_uri(text)
     found: dict[str, str] = {}
     place = 0
     while (match := _PAIR.match(text, place)) is not None:
@@ -142,3 +146,27 @@ def read_conninfo(text: str) -> Mapping[str, str]:
         found[match[1]] = re.sub(r"\\(.)", r"\1", plain if quoted_value is None else quoted_value)
         place = match.end()
     return found
+
+
+def _read_uri(text: str) -> Mapping[str, str]:
+    """Read a URI of libpq (33.1.1.2); several hosts are a list, each with its port."""
+    rest, _, query = text.partition("://")[2].partition("?")
+    place, _, database = rest.partition("/")
+    login, _, hosts = place.rpartition("@")
+    user, _, password = login.partition(":")
+    ends = [_HOST.fullmatch(each) for each in hosts.split(",")]
+    ports = ",".join(each["port"] or "" for each in ends if each is not None)
+    named = {
+        "user": user,
+        "password": password,
+        "host": ",".join(each["host"].strip("[]") for each in ends if each is not None),
+        "port": ports if ports.strip(",") else "",
+        "dbname": database,
+    }
+    return {name: unquote(value) for name, value in named.items() if value} | dict(_parameters(query))
+
+
+def _parameters(query: str) -> Iterator[tuple[str, str]]:
+    for each in query.split("&") if query else ():
+        name, _, value = each.partition("=")
+        yield ("sslmode", "require") if each == "ssl=true" else (unquote(name), unquote(value))

@@ -69,6 +69,23 @@ def test_a_connection_string_is_read_as_it_was_written_by_us_and_by_libpq(pairs:
     assert psycopg.conninfo.conninfo_to_dict(text) == pairs
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "postgresql://replicator:p%40ss@10.0.30.10:5432/?sslmode=verify-full&sslrootcert=/etc/ca.pem",
+        "postgres://replicator@db.internal/postgres?application_name=a%20b",
+        "postgresql://h1:1,h2:2/?target_session_attrs=any",
+        "postgresql://h1,h2:2/?ssl=true",
+        "postgresql://[2001:db8::1]:5432",
+        "postgresql:///?host=/run/postgresql&user=u",
+        "postgresql://",
+    ],
+)
+def test_a_connection_string_that_is_a_uri_is_read_as_libpq_reads_it(uri: str) -> None:
+    """Whoever leads a standby back keeps what stands there: sslmode, for one."""
+    assert statements.read_conninfo(uri) == psycopg.conninfo.conninfo_to_dict(uri)
+
+
 def test_a_connection_string_of_pg_basebackup_is_read() -> None:
     text = "user=replicator password='it''s' host=10.0.30.10 port = 5432 sslmode=prefer"
     assert statements.read_conninfo("user=a password='it\\'s \\\\' port = 5432") == {
