@@ -138,7 +138,10 @@ class RabbitTransport:
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=self._context())
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False)
+            # Cookies of a hostile server would be kept, and sent back, for ever.
+            self._session = aiohttp.ClientSession(
+                connector=connector, timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+            )
         return self._session
 
     def _context(self) -> ssl.SSLContext | bool:

@@ -49,10 +49,11 @@ class _Hostile:
         self._first = first
         self._endless = endless
         self.sent = 0
+        self.heads: list[bytes] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            await reader.readuntil(b"\r\n\r\n")
+            self.heads.append(await reader.readuntil(b"\r\n\r\n"))
             writer.write(self._first)
             await writer.drain()
             while self._endless:
@@ -149,6 +150,21 @@ async def test_a_redirect_is_not_followed(ask: Ask) -> None:
     ):
         with pytest.raises(Exception, match="307"):
             await ask(url)
+
+
+async def test_no_cookie_is_kept() -> None:
+    async with hostile(with_body(b"{}", Set_Cookie="a=b", Connection="close")) as (url, server):
+        named = url.replace("127.0.0.1", "localhost")
+        rabbitmq = RabbitTransport("mq", [named], user="u", read_password=lambda: Secret("a-password"))
+        elasticsearch = ElasticsearchTransport("es", [named])
+        for _ in range(2):
+            await rabbitmq.send(Call("GET", ("overview",)))
+            await elasticsearch.ask(Request("GET", ()))
+        await rabbitmq.close()
+        await elasticsearch.close()
+
+    assert len(server.heads) == 4
+    assert not any(b"Cookie" in head for head in server.heads)
 
 
 def test_halves_of_surrogate_pairs_become_text_that_can_be_written() -> None:
