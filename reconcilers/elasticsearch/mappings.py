@@ -128,5 +128,7 @@ def _normal(value: JsonValue) -> JsonValue:
             return {name: _normal(each) for name, each in value.items()}
         case list() if any(isinstance(each, dict) for each in value):
             return [_normal(each) for each in value]
+        case float() if value.is_integer():
+            return scalar(int(value))
         case _:
             return scalar(value)

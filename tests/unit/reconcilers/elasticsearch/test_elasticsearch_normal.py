@@ -174,3 +174,14 @@ def test_where_there_are_no_objects_below_a_dot_is_a_dot(which: str) -> None:
     asked: dict[str, Any] = {"properties": {"o.x": {"type": "long"}}} | (no if which == "asked" else {})
     there: dict[str, Any] = {"properties": {"o.x": {"type": "long"}}} | no
     assert mapping_difference(asked, there) == mapping_difference({}, {})
+
+
+@pytest.mark.parametrize(("asked", "there"), [(100, 100.0), (100.0, 100), (0.5, 0.5), (2**53 + 1, 2**53 + 1)])
+def test_a_whole_number_comes_back_as_a_broken_one(asked: float, there: float) -> None:
+    """``scaling_factor`` of a scaled_float does: it is a double of Java's."""
+    price = {"type": "scaled_float", "scaling_factor": asked}
+    seen = {"type": "scaled_float", "scaling_factor": there}
+    found = mapping_difference({"properties": {"price": price}}, {"properties": {"price": seen}})  # type: ignore[dict-item]
+    assert found == mapping_difference({}, {})
+    other = {"properties": {"price": {**seen, "scaling_factor": 10.0}}}
+    assert mapping_difference({"properties": {"price": price}}, other).conflicts  # type: ignore[arg-type, dict-item]
