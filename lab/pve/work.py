@@ -159,8 +159,11 @@ def shutdown(world: World, task: Task) -> list[str]:
 
 
 def reboot(world: World, task: Task) -> list[str]:
-    shutdown(world, task)
+    """Switch it off, by force after the timeout (PVE::LXC::vm_reboot), then on; the lock is not looked at."""
     container = world.load(task.vmid, task.node)
+    _fail_if_told(task)
+    if container.running:
+        halt(world, container)
     config_change.apply_pending(world, container, task.ends_at)
     boot(world, container, task.ends_at)
     return []
