@@ -14,12 +14,15 @@ from reconcilers.container.model import (
     Reboot,
     Seen,
     SeenContainer,
+    SeenIntent,
+    TaskState,
 )
 from reconcilers.container.ownership import half_made, stranger, taken
 from reconcilers.contract import (
     Answer,
     Change,
     Close,
+    Outcome,
     OutcomeKind,
     Plan,
     Request,
@@ -38,19 +41,26 @@ _GRACE: Final = timedelta(minutes=3)
 
 
 def answers(container: Resource[ContainerSpec], seen: Seen, writes: Iterable[Write]) -> tuple[Answer, ...]:
-    """Answer all that was asked before a restart began which is over now; *writes* close its intent."""
+    """Answer all that was asked before a restart began which is over now; *writes* close its intent.
+
+    One that surely never began is no answer: it may begin again.
+    """
     outcomes = {write.intent: write.outcome for write in writes if isinstance(write, Close)}
     return tuple(
-        Answer(
-            request.id,
-            accepted=outcome.kind is OutcomeKind.DONE,
-            message="restarted" if outcome.kind is OutcomeKind.DONE else f"failed: {outcome.message}",
-        )
-        for intent in (each.intent for each in seen.intents)
-        if intent.action == Reboot.__name__ and (outcome := outcomes.get(intent.id)) is not None
+        _answer(request, each, outcome)
+        for each in seen.intents
+        if each.intent.action == Reboot.__name__ and (outcome := outcomes.get(each.intent.id)) is not None
         for request in _open(container)
-        if request.at <= intent.begun_at
+        if request.at <= each.intent.begun_at and each.task is not None
     )
+
+
+def _answer(request: Request, seen: SeenIntent, outcome: Outcome) -> Answer:
+    if outcome.kind is OutcomeKind.DONE:
+        return Answer(request.id, accepted=True, message="restarted")
+    task = seen.task
+    why = task.message if task is not None and task.state is TaskState.LOST else outcome.message
+    return Answer(request.id, accepted=False, message=f"failed: {why}")
 
 
 def with_restart(

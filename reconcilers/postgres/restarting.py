@@ -75,7 +75,7 @@ def restart_asks(
     allowed = {None, *cluster.spec.allow}
     if cluster.held is not None or cluster.orphaned_since is not None or Verb.RESTART not in allowed:
         return ()
-    member = _turn(cluster, seen)
+    member = _turn(cluster, seen) if not _has_patroni(seen) else None
     host = seen.hosts.get(member.name) if member is not None else None
     if (
         member is None
@@ -89,11 +89,11 @@ def restart_asks(
 
 def restart_waiting(seen: SeenCluster, asks: Sequence[Ask]) -> str | None:
     """Return which restart through a container is asked for and not answered yet."""
-    open_ones = [
-        f"{name} through {container_key(host.name)}" for name, host in seen.hosts.items() if host.is_asked
-    ]
-    open_ones += [f"through {ask.key}" for ask in asks]
-    return f"restart of {open_ones[0]}" if open_ones else None
+    asked = {ask.key for ask in asks}
+    for name, host in seen.hosts.items():
+        if host.is_asked or container_key(host.name) in asked:
+            return f"restart of {name} through {container_key(host.name)}"
+    return None
 
 
 def next_to_restart(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> SeenMember | None:
@@ -115,6 +115,10 @@ def _turn(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> SeenMemb
         return None
     # Whose turn it is follows from what is written on all: not before it is.
     return None if _is_anybody_away(cluster, seen) or any(setting_steps(cluster, seen)) else member
+
+
+def _has_patroni(seen: SeenCluster) -> bool:
+    return any(each.has_patroni for each in seen.answering)
 
 
 def _gain(cluster: Resource[PostgresClusterSpec], seen: SeenCluster, member: SeenMember) -> str:
@@ -158,8 +162,13 @@ def restart_problems(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) 
             "RestartFailed",
             f"{how}: {'it passed, and the server runs as before' if passed else result.says}",
         )
-    if result is None and cluster.spec.restart.containers and Verb.RESTART not in cluster.spec.allow:
-        yield "NotAllowed", f"{how}: {_gain(cluster, seen, member)}: needs allow: [restart]"
+    if result is not None or not cluster.spec.restart.containers:
+        return  # the gate holds a hook's step, and says so
+    gain = _gain(cluster, seen, member)
+    if _has_patroni(seen):
+        yield "ManagedByPatroni", f"Patroni runs this cluster: nobody is restarted from here. {how}: {gain}"
+    elif Verb.RESTART not in cluster.spec.allow:
+        yield "NotAllowed", f"{how}: {gain}: needs allow: [restart]"
 
 
 def _through(restart: PgRestart, member: SeenMember) -> str:

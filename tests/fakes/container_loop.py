@@ -13,6 +13,7 @@ from daemon.store.state import State
 from reconcilers.container.model import ContainerAction
 from reconcilers.container.reconciler import ContainerReconciler
 from reconcilers.contract import (
+    Answer,
     AnyResource,
     Close,
     Intent,
@@ -124,6 +125,8 @@ class ContainerLoop:
                     self._settle(intent, outcome)
                 case MarkAbsent(intent):
                     self._miss(intent)
+                case Answer(request, accepted, message):
+                    self._answer(request, message, accepted=accepted)
                 case _:
                     raise AssertionError(write)
         self.container = replace(self.container, status=plan.status)
@@ -182,6 +185,13 @@ class ContainerLoop:
 
     def _journal(self) -> dict[Key, tuple[Intent, ...]]:
         return {self.container.key: self.intents} if self.intents else {}
+
+    def _answer(self, number: int, message: str, *, accepted: bool) -> None:
+        requests = tuple(
+            replace(each, accepted=accepted, answer=message) if each.id == number else each
+            for each in self.container.requests
+        )
+        self.container = replace(self.container, requests=requests)
 
     def _settle(self, number: int, outcome: Outcome) -> None:
         closes = outcome.kind in {OutcomeKind.DONE, OutcomeKind.FAILED}
