@@ -22,6 +22,7 @@ from reconcilers.contract import (
     Answer,
     Change,
     Close,
+    Note,
     Outcome,
     OutcomeKind,
     Plan,
@@ -36,6 +37,8 @@ from reconcilers.contract import (
 RESTART: Final = "restart"
 #: A restart that could not begin for so long is refused: later nobody counts on it.
 PATIENCE: Final = timedelta(minutes=5)
+#: Holds that end by themselves: a restart waits for them.
+_PASSING: Final = frozenset({"DependencyNotReady"})
 #: What a reboot may take beside the shutdown: Proxmox cuts the power and starts it.
 _GRACE: Final = timedelta(minutes=3)
 
@@ -74,7 +77,10 @@ def with_restart(
         for each in asked
         if (why := _refusal(container, seen, each, now)) is not None
     ]
-    plan = replace(plan, writes=(*plan.writes, *refused))
+    told = [
+        Note("RestartRefused", answer.message.removeprefix("refused: "), warning=True) for answer in refused
+    ]
+    plan = replace(plan, writes=(*plan.writes, *refused, *told))
     is_busy = plan.waiting is not None or any(each.step_class is StepClass.EXCLUSIVE for each in plan.steps)
     if is_busy or len(refused) == len(asked):
         return plan
@@ -92,7 +98,7 @@ def _refusal(container: Resource[ContainerSpec], seen: Seen, request: Request, n
         return f"a container can be asked for {RESTART}, not for {request.verb}"
     if container.orphaned_since is not None:
         return "its file is gone: nothing is changed until it is back"
-    if container.held is not None:
+    if container.held is not None and container.held[0] not in _PASSING:
         return container.held[1]
     place = _place(container)
     match seen.world:

@@ -157,6 +157,12 @@ def test_without_a_container_or_without_quorum_it_is_refused() -> None:
     assert plan.steps == ()
 
 
+def test_it_waits_for_what_the_container_depends_on() -> None:
+    plan = decide(replace(asked(), held=("DependencyNotReady", "waits for Container/psa-db-master")))
+    assert answered(plan) == []
+    assert actions(plan) == ["Reboot"], "which the gate holds"
+
+
 def test_it_waits_for_a_node_that_is_silent_and_for_other_work_but_not_for_long() -> None:
     silent = Silent("no answer from pve1")
     assert answered(decide(asked(), silent)) == []
