@@ -69,7 +69,7 @@ def _answer(request: Request, seen: SeenIntent, outcome: Outcome) -> Answer:
 def with_restart(
     container: Resource[ContainerSpec], seen: Seen, plan: Plan[ContainerAction], now: datetime
 ) -> Plan[ContainerAction]:
-    """Add the restart that is asked for to a plan without another task, or the refusal."""
+    """Add the restart that is asked for to a plan without another task that may begin, or the refusal."""
     answered = {write.request for write in plan.writes if isinstance(write, Answer)}
     asked = [each for each in _open(container) if each.id not in answered]
     refused = [
@@ -77,15 +77,17 @@ def with_restart(
         for each in asked
         if (why := _refusal(container, seen, each, now)) is not None
     ]
-    told = [
-        Note("RestartRefused", answer.message.removeprefix("refused: "), warning=True) for answer in refused
-    ]
+    told = [Note("RequestRefused", f"{RESTART} {answer.message}", warning=True) for answer in refused]
     plan = replace(plan, writes=(*plan.writes, *refused, *told))
-    is_busy = plan.waiting is not None or any(each.step_class is StepClass.EXCLUSIVE for each in plan.steps)
+    allowed = {None, *container.spec.allow}
+    first = tuple(each for each in plan.steps if each.needs in allowed)
+    is_busy = plan.waiting is not None or any(each.step_class is StepClass.EXCLUSIVE for each in first)
     if is_busy or len(refused) == len(asked):
         return plan
     taken_on = next(each for each in asked if each.id not in {answer.request for answer in refused})
-    return replace(plan, steps=(*plan.steps, _reboot(container, taken_on)))
+    # The gate lets nothing through behind a step that may not be done.
+    others = tuple(each for each in plan.steps if each.needs not in allowed)
+    return replace(plan, steps=(*first, _reboot(container, taken_on), *others))
 
 
 def _open(container: Resource[ContainerSpec]) -> tuple[Request, ...]:

@@ -71,7 +71,7 @@ def restart_steps(cluster: Resource[PostgresClusterSpec], seen: SeenCluster) -> 
 def restart_asks(
     cluster: Resource[PostgresClusterSpec], seen: SeenCluster, steps: Sequence[PostgresStep]
 ) -> tuple[Ask, ...]:
-    """Ask the Container of the next member for its restart, once nothing else is to be done that surely can."""
+    """Ask the Container of the next member for its restart, once nothing else can surely be done."""
     allowed = {None, *cluster.spec.allow}
     if cluster.held is not None or cluster.orphaned_since is not None or Verb.RESTART not in allowed:
         return ()

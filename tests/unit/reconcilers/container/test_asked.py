@@ -21,9 +21,17 @@ from reconcilers.container.model import (
     World,
 )
 from reconcilers.container.plan import plan_container
-from reconcilers.contract import Answer, Close, Outcome, OutcomeKind, Plan, Request, Resource, StepClass
+from reconcilers.contract import Answer, Close, Note, Outcome, OutcomeKind, Plan, Request, Resource, StepClass
 from tests.builders import START
-from tests.builders_container import UPID, a_container, a_sighting, actions, an_intent, followed
+from tests.builders_container import (
+    OTHER_TEMPLATE,
+    UPID,
+    a_container,
+    a_sighting,
+    actions,
+    an_intent,
+    followed,
+)
 
 WHO = "PostgresCluster/psa-db"
 
@@ -131,6 +139,7 @@ def test_what_cannot_or_may_not_be_restarted_is_refused_with_the_reason(
     (answer,) = answered(plan)
     assert (answer.request, answer.accepted) == (1, False)
     assert answer.message.startswith(f"refused: {why}")
+    assert Note("RequestRefused", f"restart {answer.message}", warning=True) in plan.writes
     assert "Reboot" not in actions(plan)
 
 
@@ -173,6 +182,13 @@ def test_it_waits_for_a_node_that_is_silent_and_for_other_work_but_not_for_long(
     for container, world in ((asked(), silent), (grows, small)):
         (answer,) = answered(decide(container, world, now=late))
         assert answer.message == "refused: it could not begin within 300 s"
+
+
+def test_what_may_not_be_done_holds_no_restart_up() -> None:
+    container = asked(template=OTHER_TEMPLATE)
+    plan = decide(container, a_sighting(asked()))
+    assert actions(plan) == ["Reboot", "Shutdown"]
+    assert plan.steps[1].needs is Verb.RECREATE
 
 
 def test_settings_are_written_before_the_restart_that_lets_them_take_effect() -> None:
