@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from crds.meta import Claim, EndpointName, Model, ObjectName, SecretName, Selection, Spec
 from crds.postgres_values import (
@@ -172,6 +172,27 @@ class PgBackup(Model):
         return self
 
 
+class PgRestart(Model):
+    """How a member is restarted; a name alone is its hook's."""
+
+    hook: HookName | None = None
+    """Hook that restarts the member at PSA_ADDRESS, PSA_PORT."""
+    containers: dict[ObjectName, ObjectName] = Field(default_factory=dict)
+    """The Container that each member runs in, by the members' names in the endpoint; it is restarted."""
+
+    @model_validator(mode="after")
+    def _is_one_way(self) -> "PgRestart":
+        if (self.hook is None) is not bool(self.containers):
+            raise ValueError("a hook or containers, one of the two")
+        if len({*self.containers.values()}) < len(self.containers):
+            raise ValueError("containers: two members are in one container")
+        return self
+
+
+def _as_restart(value: object) -> object:
+    return {"hook": value} if isinstance(value, str) else value
+
+
 class PgAbsent(Model):
     """What must not be there, on the primary. What is named nowhere is left alone."""
 
@@ -204,8 +225,8 @@ class PostgresClusterSpec(Spec):
     """pgBouncer in front of it."""
     backups: dict[ObjectName, PgBackup] = Field(default_factory=dict)
     """Backups by their names; made by hooks, verified by their age."""
-    restart: HookName | None = None
-    """Hook that restarts the member at PSA_ADDRESS, PSA_PORT; used with restart in allow, one by one."""
+    restart: Annotated[PgRestart, BeforeValidator(_as_restart)] | None = None
+    """How members are restarted, with restart in allow, one by one: a hook's name, or their containers."""
     rebuild: HookName | None = None
     """Hook that builds the standby at PSA_ADDRESS anew; used with rebuild in allow, once a day each."""
     archived: bool = False

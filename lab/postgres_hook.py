@@ -1,6 +1,7 @@
 """``python -m lab.postgres_hook ACTION DIR``: hooks of the lab's settings that act on its PostgreSQL.
 
 PSA_ADDRESS and PSA_PORT say which member is meant: the primary for a backup, or whom to restart or rebuild.
+``lab.data_hosts`` stops and starts them, too.
 """
 
 import os
@@ -34,6 +35,12 @@ def act(action: str, lab: Lab, environ: Mapping[str, str]) -> None:
             end_server(lab, part)
             start(lab, part)
             print(f"{part} is restarted")
+        case "stop":
+            end_server(lab, part)
+            print(f"{part} is stopped")
+        case "start":
+            start(lab, part)
+            print(f"{part} is started")
         case "rebuild" if part == REPLICA:
             rebuild(lab)
             print(f"{part} is a copy of the primary again")

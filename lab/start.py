@@ -12,6 +12,8 @@ from typing import Final
 
 from lab.control import ControlError, call_now
 from lab.data import finish_servers, start_server, start_servers, wait_for_server
+from lab.data_hosts import DATA_HOSTS
+from lab.data_hosts import command as data_hosts_command
 from lab.data_secrets import write_secrets
 from lab.data_systems import check_installed, data_settings, servers_of
 from lab.layout import Lab, LabError, former_lab, haproxy_name
@@ -110,6 +112,7 @@ def start_platform(lab: Lab, options: Options, lock: int, say: Callable[[str], N
         say("Prometheus and Alertmanager")
     if servers:
         finish_servers(lab.parts, servers, keep_open=(lock,))
+        lab.parts.start(DATA_HOSTS, data_hosts_command(lab), keep_open=(lock,))
         say(f"data services: {', '.join(server.name for server in servers)}")
 
 
@@ -169,6 +172,8 @@ def start_again(lab: Lab, part: str) -> None:
             _start_app(lab)
         case "daemon":
             start_daemon(lab)
+        case _ if part == DATA_HOSTS:
+            lab.parts.start(DATA_HOSTS, data_hosts_command(lab))
         case _ if part in PROGRAMS:
             start_monitor(lab, part)
             wait_for_monitor(lab, part)

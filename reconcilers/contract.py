@@ -57,6 +57,10 @@ class Request:
     accepted: bool = False
     answer: str | None = None
 
+    def asks(self, actor: str, name: str) -> bool:
+        """Whether it is what the object *actor* asked for under *name*, answered or not (``Ask``)."""
+        return (self.actor, self.arguments.get("name")) == (actor, name)
+
 
 @dataclass(frozen=True, slots=True)
 class Resource(Generic[SpecT]):
@@ -230,6 +234,20 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """Write: another object is asked for something, and its next pass answers; the actor is who writes.
+
+    What it was asked under this ``name`` before, answered or not, is not asked again. The gate does not see
+    it: who writes it must obey ``held`` and ``allow``, and ask nothing when its own file is gone.
+    """
+
+    key: Key
+    verb: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Write: what became of an open intent."""
 
@@ -253,7 +271,7 @@ class Note:
     warning: bool = False
 
 
-Write = Declare | Amend | Answer | Close | MarkAbsent | Note
+Write = Declare | Amend | Answer | Ask | Close | MarkAbsent | Note
 
 
 class Urgency(enum.Enum):

@@ -23,6 +23,7 @@ SECTIONS: Final = {
         "reconcile": Entry("change:reconcile", "Look at objects now, whatever the back-off says."),
         "suspend": Entry("change:suspend", "Leave objects alone for a while."),
         "resume": Entry("change:resume", "Reconcile suspended objects again."),
+        "restart": Entry("restart:restart", "Restart a container, in order, once."),
     },
     "Releases": {
         "release": Entry("release.commands:release", "Follow and steer releases; roll back."),

@@ -16,11 +16,13 @@ from daemon.engine.memory import Memory
 from daemon.engine.refusals import some
 from daemon.ports import Clock, Random
 from daemon.store.operations import Apply, Miss, Operation, Orphan, Record, Reply, Report, Saw, Settle
+from daemon.store.operations import Ask as Asked
 from daemon.store.store import StaleError, Store
 from reconcilers.contract import (
     Amend,
     Answer,
     AnyResource,
+    Ask,
     Close,
     Declare,
     MarkAbsent,
@@ -184,6 +186,8 @@ class Passes:
         for other in plan.writes:
             if isinstance(other, Amend):
                 yield self._amended(other, view)
+            elif isinstance(other, Ask):
+                yield from self._asked(resource.key, other)
             elif not isinstance(other, Declare):
                 yield _translated(resource.key, other, now)
 
@@ -201,6 +205,14 @@ class Passes:
             lines=owner.spec.child_lines(write.key, owner.lines) if owner is not None else {},
             saw=Saw.of(view.get(write.key)),
         )
+
+    def _asked(self, key: Key, write: Ask) -> Iterable[Operation]:
+        """Ask another object once, and say so: a request of that name is as good as a new one."""
+        found, actor, now = self._store.state.get(write.key), str(key), self._clock.now()
+        if found is None or any(each.asks(actor, write.name) for each in found.requests):
+            return
+        yield Asked(write.key, write.verb, actor, now, write.reason, {"name": write.name})
+        yield Record(write.key, now, f"{write.verb.capitalize()}Requested", write.reason, actor=actor)
 
     def _declared(self, resource: AnyResource, write: Declare, view: View) -> Iterable[Operation]:
         found = self._store.state.get(write.key)

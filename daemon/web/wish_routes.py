@@ -1,4 +1,4 @@
-"""The API's routes by which an operator moves releases and traffic; on the UNIX socket only."""
+"""The API's routes by which an operator moves releases, traffic and containers; on the UNIX socket only."""
 
 from collections.abc import Mapping
 
@@ -26,6 +26,7 @@ class WishRoutes:
         """Return the routes."""
         return (
             web.post("/api/v1/release/{name}/{verb}", self._release),
+            web.post("/api/v1/container/{name}/restart", self._restart),
             web.post("/api/v1/traffic", self._traffic),
             web.post("/api/v1/traffic/clear", self._clear_traffic),
             web.post("/api/v1/freeze", self._freeze),
@@ -45,6 +46,11 @@ class WishRoutes:
             force=_flag(body, "force"),
         )
         return web.json_response({"request": await self._wishes.ask(request.match_info["name"], wish, actor)})
+
+    async def _restart(self, request: web.Request) -> web.Response:
+        actor, reason = operator_of(request), reason_of(await body_of(request))
+        number = await self._wishes.restart(request.match_info["name"], reason, actor)
+        return web.json_response({"request": number})
 
     async def _traffic(self, request: web.Request) -> web.Response:
         actor, body = operator_of(request), await body_of(request)

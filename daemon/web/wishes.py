@@ -1,4 +1,4 @@
-"""What people may ask of releases and of the traffic; each wish is an event in the same transaction."""
+"""What people may ask of releases, traffic and containers; each wish is an event in the same transaction."""
 
 import contextlib
 from collections.abc import Mapping
@@ -88,6 +88,13 @@ class Wishes:
         ask = Ask(release.key, wish.verb, actor, now, wish.reason, wish.arguments)
         state = await self._store.commit([ask, said])
         return state.objects[release.key].requests[-1].id
+
+    async def restart(self, container: str, reason: str, actor: str) -> int:
+        """Ask a container for a restart and return the request's number; raise UnknownObjectError."""
+        found, now = self._find(Key("Container", container)), self.now()
+        said = Record(found.key, now, "RestartRequested", reason, actor=actor)
+        state = await self._store.commit([Ask(found.key, "restart", actor, now, reason), said])
+        return state.objects[found.key].requests[-1].id
 
     async def override(self, service: str, override: Override) -> Key:
         """Take a service's traffic out of the record's hands for a while; return the split's key.

@@ -88,9 +88,12 @@ def shutdown(call: Call) -> Json:
 
 
 def reboot(call: Call) -> Json:
-    if _running(call) is None:
+    """Start a task; HA is not asked, as PVE::API2::LXC::Status has it."""
+    container = _running(call)
+    if container is None:
         raise died(f"VM {call.vmid} not running")
-    return call.start_task("vzreboot")
+    patience_s = float(call.params.get("timeout", "60")) if container.deaf else 0.0
+    return call.start_task("vzreboot", extra_s=patience_s)
 
 
 def interfaces(call: Call) -> Json:

@@ -41,7 +41,7 @@ def finish_early(world: World, vmid: int, until: float) -> None:
 
 
 def begin(world: World, task: Task, now: float) -> None:
-    """Let a worker look at its container as soon as it has the lock; what it refuses ends it at once."""
+    """Let a worker do what it does as soon as it has the lock; what it refuses ends it at once."""
     if task.begun or task.begins_at > now:
         return
     task.begun = True
@@ -158,9 +158,19 @@ def shutdown(world: World, task: Task) -> list[str]:
     return []
 
 
-def reboot(world: World, task: Task) -> list[str]:
-    shutdown(world, task)
+def begin_reboot(world: World, task: Task) -> None:
+    """Switch it off, so that it is seen to be off; one that is deaf stays on for its time."""
     container = world.load(task.vmid, task.node)
+    if container.running and not container.deaf and not task.fails_with:
+        halt(world, container)
+
+
+def reboot(world: World, task: Task) -> list[str]:
+    """Cut the power of one that is still on (PVE::LXC::vm_reboot), then start it; no lock is looked at."""
+    container = world.load(task.vmid, task.node)
+    _fail_if_told(task)
+    if container.running:
+        halt(world, container)
     config_change.apply_pending(world, container, task.ends_at)
     boot(world, container, task.ends_at)
     return []
@@ -248,6 +258,7 @@ CHECKS: Final[Mapping[str, Callable[[World, Task], None]]] = MappingProxyType(
     {
         "vzstart": check_start,
         "vzdestroy": check_destroy,
+        "vzreboot": begin_reboot,
     }
 )
 WORK: Final[Mapping[str, Work]] = MappingProxyType({

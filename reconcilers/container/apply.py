@@ -8,6 +8,7 @@ from reconcilers.container.model import (
     ContainerAction,
     Create,
     Destroy,
+    Reboot,
     Resize,
     Shutdown,
     Start,
@@ -26,14 +27,24 @@ async def apply_action(client: ContainerClient, action: ContainerAction) -> Outc
             upid = await client.create(place, options)
         case Resize(place, gib):
             upid = await client.resize(place, gib=gib)
-        case Start(place):
-            upid = await client.power(place, "start")
-        case Shutdown(place, timeout):
-            upid = await client.power(place, "shutdown", patience=timeout)
-        case Stop(place):
-            upid = await client.power(place, "stop")
+        case Start() | Shutdown() | Stop() | Reboot():
+            upid = await _switch(client, action)
         case Destroy(place):
             upid = await client.destroy(place)
         case _:
             assert_never(action)
     return Outcome(OutcomeKind.RUNNING, reference=upid)
+
+
+async def _switch(client: ContainerClient, action: Start | Shutdown | Stop | Reboot) -> str:
+    match action:
+        case Start(place):
+            return await client.power(place, "start")
+        case Shutdown(place, timeout):
+            return await client.power(place, "shutdown", patience=timeout)
+        case Stop(place):
+            return await client.power(place, "stop")
+        case Reboot(place, timeout):
+            return await client.power(place, "reboot", patience=timeout)
+        case _:
+            assert_never(action)

@@ -28,7 +28,7 @@ _UPID: Final = re.compile(
 _NODE: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _LOG_LINES: Final = 3
 _QUORUM_KNOWN_FOR_S: Final = 2.0
-Power = Literal["start", "shutdown", "stop"]
+Power = Literal["start", "shutdown", "stop", "reboot"]
 
 
 class Proxmox(Protocol):

@@ -192,10 +192,18 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Reboot:
+    """Shut the container down and start it again, in one task; after ``timeout`` Proxmox cuts its power."""
+
+    place: Place
+    timeout: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Destroy:
     """Remove the container and its disks."""
 
     place: Place
 
 
-ContainerAction = Create | Configure | Resize | Start | Shutdown | Stop | Destroy
+ContainerAction = Create | Configure | Resize | Start | Shutdown | Stop | Reboot | Destroy

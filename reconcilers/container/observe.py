@@ -23,6 +23,7 @@ _TASK_KINDS: Final = {
     "Start": "vzstart",
     "Shutdown": "vzshutdown",
     "Stop": "vzstop",
+    "Reboot": "vzreboot",
     "Destroy": "vzdestroy",
 }
 #: How much earlier by its node's clock a task may seem to have begun than it was asked for.

@@ -6,6 +6,7 @@ from typing import Final, assert_never
 
 from crds.container import ContainerSpec, ContainerStatus, PowerState
 from crds.meta import ConditionType, Truth, Verb
+from reconcilers.container.asked import answers, with_restart
 from reconcilers.container.errands import CALL_DEADLINE, Errands, settle
 from reconcilers.container.model import (
     GIB,
@@ -61,10 +62,11 @@ _SHUTDOWN_GRACE: Final = timedelta(minutes=1)
 def plan_container(container: Resource[ContainerSpec], seen: Seen, now: datetime) -> ContainerPlan:
     """Settle what was begun, then compare the container with its spec."""
     errands = settle(container, seen, now)
+    writes = (*errands.writes, *answers(container, seen, errands.writes))
     status = _status(container, seen.world, errands)
     if errands.waiting is not None or errands.failed is not None or seen.world is None:
         return Plan(
-            writes=errands.writes,
+            writes=writes,
             status=status,
             waiting=errands.waiting,
             failed=errands.failed,
@@ -76,7 +78,8 @@ def plan_container(container: Resource[ContainerSpec], seen: Seen, now: datetime
         # Nothing is to be halted any more: the next time begins with an orderly shutdown again.
         status = status.model_copy(update={"stuck": None})
     recheck = _AT_ONCE if errands.writes else plan.recheck_after
-    return replace(plan, writes=errands.writes, status=status, recheck_after=recheck)
+    plan = replace(plan, writes=writes, status=status, recheck_after=recheck)
+    return with_restart(container, seen, plan, now)
 
 
 def _status(container: Resource[ContainerSpec], world: World | None, errands: Errands) -> ContainerStatus:

@@ -215,6 +215,16 @@ class LostPooler:
 
 
 @dataclass(frozen=True, slots=True)
+class Host:
+    """The Container that a member runs in, as its object is: ``address`` is None where its spec has none."""
+
+    name: str
+    address: str | None
+    is_asked: bool
+    """Whether somebody has asked for something that it has not answered yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class SeenCluster:
     """All members. ``secrets`` are the passwords that the spec names, ``missing`` why one cannot be had."""
 
@@ -227,11 +237,13 @@ class SeenCluster:
     """None where the spec does not ask for it, or the endpoint has none."""
 
     runs: Mapping[str, HookResult] = field(default_factory=dict)
-    """What became of the hooks' runs that were asked for, by their names; absent if never begun."""
+    """What became of hooks' runs and containers' restarts, by their names; absent if never asked for."""
     unseen_runs: str | None = None
     """Why that is not known."""
     hooks: frozenset[str] = frozenset()
     """The hooks of the settings."""
+    hosts: Mapping[str, Host] = field(default_factory=dict)
+    """The Container of each member that restarts go through, if there is one of that name."""
     sent_before: Mapping[str, int] = field(default_factory=dict)
     """Up to where the primary had sent WAL to each standby at an earlier look."""
     apart_since: Mapping[str, datetime] = field(default_factory=dict)

@@ -6,15 +6,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from crds.container import ContainerSpec
 from crds.postgres import PostgresClusterSpec
-from reconcilers.contract import PermanentError, Resource, Secret, Secrets, TransientError
+from reconcilers.contract import PermanentError, Resource, Secret, Secrets, TransientError, View
 from reconcilers.hook_runs import HookResult
 from reconcilers.postgres.accounts import named_roles
 from reconcilers.postgres.actions import Target
 from reconcilers.postgres.client import Hooks, PoolerClient, PostgresClient
-from reconcilers.postgres.errands import asked_runs
+from reconcilers.postgres.errands import backup_runs
 from reconcilers.postgres.model import (
     Deep,
+    Host,
     LostMember,
     LostPooler,
     SeenCluster,
@@ -23,6 +25,7 @@ from reconcilers.postgres.model import (
 )
 from reconcilers.postgres.rebuilding import rebuild_runs
 from reconcilers.postgres.removals import NOTHING_ASKED
+from reconcilers.postgres.restarting import asked_restart, container_key, restart_runs
 from reconcilers.postgres.timelines import History, read_history
 
 #: How old a deep look may be.
@@ -105,7 +108,8 @@ async def observe_runs(
         return seen
     runs: dict[str, HookResult] = {}
     trouble = None
-    for name in (*asked_runs(cluster, seen.members, now), *rebuild_runs(cluster, now)):
+    wanted = (*backup_runs(cluster, now), *restart_runs(cluster, seen.members), *rebuild_runs(cluster, now))
+    for name in wanted:
         try:
             found = await hooks.look(name)
         except TransientError as exc:
@@ -114,6 +118,24 @@ async def observe_runs(
         if found is not None:
             runs[name] = found
     return replace(seen, runs=runs, unseen_runs=trouble, hooks=frozenset(hooks.known))
+
+
+def with_hosts(cluster: Resource[PostgresClusterSpec], seen: SeenCluster, view: View) -> SeenCluster:
+    """Add the Containers that restarts go through, and what became of those that they were asked for."""
+    named = cluster.spec.restart.containers if cluster.spec.restart is not None else {}
+    hosts: dict[str, Host] = {}
+    runs = dict(seen.runs)
+    for member, name in named.items():
+        found = view.get(container_key(name))
+        if found is None or not isinstance(found.spec, ContainerSpec):
+            continue
+        network = found.spec.network
+        address = network.address.partition("/")[0] if network is not None else None
+        hosts[member] = Host(name, address, any(each.answer is None for each in found.requests))
+        answering = seen.member(member)
+        if answering is not None:
+            runs |= asked_restart(cluster, answering, found)
+    return replace(seen, hosts=hosts, runs=runs)
 
 
 async def _look(client: PostgresClient, target: Target) -> SeenMember | LostMember:

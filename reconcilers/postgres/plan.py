@@ -31,7 +31,6 @@ from reconcilers.postgres.errands import (
     errand_problems,
     errand_trouble,
     good_backups,
-    restart_steps,
 )
 from reconcilers.postgres.health import PRIMARY_UNSEEN, Trouble, degraded, not_ready, too_old
 from reconcilers.postgres.model import SeenCluster, SeenMember
@@ -45,6 +44,7 @@ from reconcilers.postgres.replication import (
     slot_steps,
     standby_steps,
 )
+from reconcilers.postgres.restarting import restart_asks, restart_problems, restart_steps, restart_waiting
 
 PostgresPlan = Plan[PostgresAction]
 _SOON: Final = timedelta(milliseconds=300)
@@ -74,6 +74,8 @@ def plan_postgres(cluster: Resource[PostgresClusterSpec], seen: SeenCluster, now
     left_to = _left_to_patroni(seen, steps)
     if left_to is not None:
         steps = tuple(step for step in steps if _is_backup(step))
+    steps = tuple(replace(step, independent=_may_fail(step.action)) for step in steps)
+    asks = restart_asks(cluster, seen, steps) if left_to is None else ()
     primary = seen.primary
     lacking = tuple(missing_objects(cluster, primary)) if primary is not None else ()
     restarts = status.pending_restart
@@ -81,11 +83,12 @@ def plan_postgres(cluster: Resource[PostgresClusterSpec], seen: SeenCluster, now
     backups = errand_trouble(cluster, status.backups, seen, now)
     troubles = [*degraded(cluster, seen, lacking, order), *pooler_trouble(cluster, seen), *backups]
     return Plan(
-        steps=tuple(replace(step, independent=_may_fail(step.action)) for step in steps),
-        writes=tuple(_notes(before, status)),
+        steps=steps,
+        writes=(*_notes(before, status), *asks),
         verdicts=(*_ready(cluster, seen), _degraded(troubles)),
         status=status,
         recheck_after=_SOON if steps else None,
+        waiting=restart_waiting(seen, asks),
         blocked=left_to or next(iter(_problems(cluster, seen, now)), None),
     )
 
@@ -152,6 +155,7 @@ def _problems(cluster: Resource[PostgresClusterSpec], seen: SeenCluster, now: da
     yield from setting_problems(cluster, seen)
     yield from pooler_problems(cluster, seen)
     yield from errand_problems(cluster, seen)
+    yield from restart_problems(cluster, seen)
     yield from rebuild_problems(cluster, seen, now)
 
 

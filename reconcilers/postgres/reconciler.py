@@ -15,14 +15,15 @@ from reconcilers.gauges import Gauge, Gauges
 from reconcilers.postgres.actions import PostgresAction
 from reconcilers.postgres.apply import apply_action
 from reconcilers.postgres.client import Hooks, NoPoolers, PoolerClient, PostgresClient
-from reconcilers.postgres.errands import good_backups, has_restarted
+from reconcilers.postgres.errands import good_backups
 from reconcilers.postgres.figures import figures, pools, reading
 from reconcilers.postgres.model import SeenCluster
-from reconcilers.postgres.observe import Memory, observe_pooler, observe_postgres, observe_runs
+from reconcilers.postgres.observe import Memory, observe_pooler, observe_postgres, observe_runs, with_hosts
 from reconcilers.postgres.passwords import Passwords, Worker
 from reconcilers.postgres.plan import plan_postgres
 from reconcilers.postgres.rebuilding import apart
 from reconcilers.postgres.replication import sent_to
+from reconcilers.postgres.restarting import has_restarted
 
 _Sent = tuple[datetime, Mapping[str, int]]
 #: What was sent so long before a look is there by then, or its receiver does not take it.
@@ -72,10 +73,10 @@ class PostgresReconciler:
     async def observe(self, resource: Resource[PostgresClusterSpec], view: View) -> SeenCluster:
         now = self._now()
         try:
-            seen = await self._look(resource, now)
+            seen = await self._look(resource, view, now)
             if has_restarted(resource, seen):
                 # The member was looked at before its run, and may have restarted in between.
-                seen = await self._look(resource, now)
+                seen = await self._look(resource, view, now)
         except (PermanentError, asyncio.CancelledError):  # cancelled: its time is up
             self._unseen(resource.key)
             raise
@@ -98,11 +99,11 @@ class PostgresReconciler:
         if self._pooler_metrics is not None:
             self._pooler_metrics.unseen(key.name)
 
-    async def _look(self, resource: Resource[PostgresClusterSpec], now: datetime) -> SeenCluster:
+    async def _look(self, resource: Resource[PostgresClusterSpec], view: View, now: datetime) -> SeenCluster:
         seen = await observe_postgres(self._client, self._secrets, resource, self._memory, now)
         seen = replace(seen, new_verifiers=await self._passwords.new_verifiers(resource, seen))
         seen = replace(seen, pooler=await observe_pooler(self._poolers, resource.spec))
-        return await observe_runs(self._hooks, resource, seen, now)
+        return with_hosts(resource, await observe_runs(self._hooks, resource, seen, now), view)
 
     def plan(
         self, resource: Resource[PostgresClusterSpec], seen: SeenCluster, now: datetime

@@ -1,6 +1,7 @@
 """The whole example on real data services: from nothing, after restarts, after what was done by hand."""
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -31,6 +33,8 @@ DATA = (
     "RedisInstance/psa-redis",
 )
 SERVERS = ("rabbitmq", "postgres", "postgres-replica", "pgbouncer", "redis", "elasticsearch")
+#: The Container of each member of psa-db.
+HOSTS = {"primary": "psa-db-master", "replica-1": "psa-db-replica-1"}
 pytestmark = pytest.mark.timeout(240)
 
 #: A replica that streams, is up to date, and replays.
@@ -138,6 +142,48 @@ def streams(lab: Lab) -> bool:
     return (
         run(lab, PRIMARY, STREAMING) == "1" and run(lab, REPLICA, "SELECT pg_is_wal_replay_paused()") == "f"
     )
+
+
+def test_a_setting_that_needs_a_restart_is_in_force_after_both_containers_were_restarted_in_order(
+    site: Site,
+) -> None:
+    site.wait_quiet(20)
+    more = str(int(run(site.lab, PRIMARY, "SHOW max_connections")) + 10)
+    for name in HOSTS.values():
+        edit(site.lab, f"data/{name}.yaml", r"^  shutdownTimeout:.*", r"\g<0>\n  allow: [force-stop]")
+    through = f"restart: {{containers: {json.dumps(HOSTS)}}}\n  allow: [restart]"
+    edit(site.lab, "data-services/psa-db.yaml", r"restart: pg-restart.*", through)
+    edit(site.lab, "data-services/psa-db.yaml", r"max_connections: \d+", f"max_connections: {more}")
+    assert wait_until(lambda: in_force(site.lab) == {more}, 60) is not None, site.psactl("events").stdout
+    assert began(site.lab, REPLICA) < began(site.lab, PRIMARY), "what rises restarts the standby first"
+    site.wait_quiet(20)
+    for name in HOSTS.values():
+        said = json.loads(site.psactl("get", f"Container/{name}", "-o", "json").stdout)["metadata"][
+            "requests"
+        ]
+        told = [(each["actor"], each["accepted"], each["answer"]) for each in said]
+        assert told == [(DATA[1], True, "restarted")]
+
+
+def edit(lab: Lab, name: str, pattern: str, words: str) -> None:
+    file = lab.desired / name
+    text, count = re.subn(pattern, words, file.read_text(), flags=re.MULTILINE)
+    assert count == 1, (name, pattern)
+    draft = file.with_suffix(".draft")
+    draft.write_text(text)
+    draft.replace(file)
+
+
+def in_force(lab: Lab) -> set[str]:
+    """Return max_connections of all members; nothing while one of them is away."""
+    try:
+        return {run(lab, part, "SHOW max_connections") for part in (PRIMARY, REPLICA)}
+    except click.ClickException:
+        return set()
+
+
+def began(lab: Lab, part: str) -> float:
+    return float(run(lab, part, "SELECT extract(epoch FROM pg_postmaster_start_time())"))
 
 
 def test_a_broker_that_lost_everything_is_filled_again_within_ten_seconds(site: Site) -> None:

@@ -13,10 +13,12 @@ from daemon.store.state import State
 from reconcilers.container.model import ContainerAction
 from reconcilers.container.reconciler import ContainerReconciler
 from reconcilers.contract import (
+    Answer,
     AnyResource,
     Close,
     Intent,
     MarkAbsent,
+    Note,
     NotSentError,
     Outcome,
     OutcomeKind,
@@ -26,6 +28,7 @@ from reconcilers.contract import (
     Step,
     StepClass,
     TransientError,
+    Write,
 )
 from tests.builders import START
 
@@ -119,13 +122,7 @@ class ContainerLoop:
         for intent, outcome in results:
             self._settle(intent, outcome)
         for write in plan.writes:
-            match write:
-                case Close(intent, outcome):
-                    self._settle(intent, outcome)
-                case MarkAbsent(intent):
-                    self._miss(intent)
-                case _:
-                    raise AssertionError(write)
+            self._keep(write)
         self.container = replace(self.container, status=plan.status)
         self._point()
         return Pass(plan, ran, error)
@@ -182,6 +179,26 @@ class ContainerLoop:
 
     def _journal(self) -> dict[Key, tuple[Intent, ...]]:
         return {self.container.key: self.intents} if self.intents else {}
+
+    def _keep(self, write: Write) -> None:
+        match write:
+            case Close(intent, outcome):
+                self._settle(intent, outcome)
+            case MarkAbsent(intent):
+                self._miss(intent)
+            case Answer(request, accepted, message):
+                self._answer(request, message, accepted=accepted)
+            case Note():
+                pass  # nobody reads the events here
+            case _:
+                raise AssertionError(write)
+
+    def _answer(self, number: int, message: str, *, accepted: bool) -> None:
+        requests = tuple(
+            replace(each, accepted=accepted, answer=message) if each.id == number else each
+            for each in self.container.requests
+        )
+        self.container = replace(self.container, requests=requests)
 
     def _settle(self, number: int, outcome: Outcome) -> None:
         closes = outcome.kind in {OutcomeKind.DONE, OutcomeKind.FAILED}

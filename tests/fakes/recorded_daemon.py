@@ -101,6 +101,8 @@ class RecordedDaemon:
                 return (200, found) if found else (404, {"error": missing})
             case ["traffic"]:
                 return 200, self._override(body)
+            case ["container", name, verb]:
+                return 200, {"request": self._request(name, verb, body, "Container")}
             case ["release", name, verb]:
                 return 200, {"request": self._request(name, verb, body)}
             case _:
@@ -116,8 +118,8 @@ class RecordedDaemon:
     def _find(self, kind: str, name: str) -> Json:
         return next((o for o in self.objects if o["kind"] == kind and o["metadata"]["name"] == name), None)
 
-    def _request(self, name: str, verb: str, body: Json) -> int:
-        found = self._find("Release", name)
+    def _request(self, name: str, verb: str, body: Json, kind: str = "Release") -> int:
+        found = self._find(kind, name)
         asked = found["metadata"].setdefault("requests", [])
         accepted, answer = self.answers.get(verb, (False, None))
         asked.append(

@@ -61,7 +61,7 @@ async def test_a_page_of_another_site_cannot_make_us_look_at_everything(tmp_path
         assert running.knobs.looks == []
 
 
-WISHES = ["release/psa-suite/rollback", "traffic", "traffic/clear", "freeze", "thaw"]
+WISHES = ["release/psa-suite/rollback", "container/one/restart", "traffic", "traffic/clear", "freeze", "thaw"]
 
 
 @pytest.mark.parametrize("path", ["mode", "reconcile", "suspend", "resume", *WISHES])

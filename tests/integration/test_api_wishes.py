@@ -19,7 +19,7 @@ from daemon.store.operations import Apply, Assign, Orphan
 from metrics.traffic import TrafficMetrics
 from reconcilers.contract import TransientError
 from reconcilers.split.reconciler import SplitReconciler
-from tests.builders import START
+from tests.builders import START, a_container_spec
 from tests.builders_haproxy import NAME, a_backend, a_service_spec, a_split_to
 from tests.fakes.haproxy import FakeHaproxy
 from tests.fakes.releases import AnsweringReleases
@@ -101,6 +101,18 @@ async def test_a_wish_is_numbered_told_as_an_event_and_answered_by_the_releases_
             "answer": f"{verb}: heard",
         }
         assert await site.post(f"release/psa-suite/{verb}", reason="again") == (200, {"request": 2})
+
+
+async def test_a_restart_is_asked_of_a_container_that_is_there(tmp_path: Path) -> None:
+    async with a_site(tmp_path) as site:
+        key = Key("Container", "one")
+        await site.running.store.commit([Apply(key, "c" * 32, a_container_spec(), START)])
+        assert await site.post("container/one/restart", reason="it leaks") == (200, {"request": 1})
+        (request,) = site.running.store.state.objects[key].requests
+        assert (request.verb, request.actor, request.reason) == ("restart", ME, "it leaks")
+        assert ("RestartRequested", "it leaks", ME) in site.said(key)
+        status, answer = await site.post("container/two/restart", reason="it leaks")
+        assert (status, answer["error"]["code"]) == (404, "NotFound")
 
 
 async def test_what_a_wish_is_about_reaches_the_release(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from lab.pve.setup import AclSetup, Setup, TokenSetup
 from reconcilers.container.client import ProxmoxContainers
 from reconcilers.container.model import Place, TaskState
 from reconcilers.container.reconciler import ContainerReconciler
-from reconcilers.contract import PermanentError, Resource
+from reconcilers.contract import PermanentError, Request, Resource
 from reconcilers.transports.proxmox import Json, ProxmoxTransport
 from tests.builders_container import OTHER_TEMPLATE, a_container
 from tests.fakes.container_loop import ContainerLoop, Pass
@@ -185,6 +185,51 @@ async def test_a_new_template_makes_the_container_anew_if_that_is_allowed(site: 
     assert (await site.state())["ostemplate"] == OTHER_TEMPLATE
     assert (await site.state())["running"]
     await assert_silent(site, loop)
+
+
+def asked(container: Resource[ContainerSpec]) -> Resource[ContainerSpec]:
+    request = Request(1, "restart", "PostgresCluster/psa-db", wall(), "work_mem would take effect")
+    return replace(container, requests=(request,))
+
+
+async def test_a_restart_that_is_asked_for_is_one_reboot_and_its_end_is_the_answer(site: Site) -> None:
+    loop = site.loop(allow=["force-stop"])
+    await converge(loop)
+    started_at, since = (await site.state())["started_at"], await site.log_length()
+    loop.container = asked(loop.container)
+    await converge(loop)
+    assert [(each.accepted, each.answer) for each in loop.container.requests] == [(True, "restarted")]
+    assert (await site.state())["started_at"] != started_at
+    assert [path.rpartition("/")[2] for path in await site.writes(since)] == ["reboot"]
+    await assert_silent(site, loop)
+
+
+async def test_a_restart_that_proxmox_fails_is_not_repeated(site: Site) -> None:
+    loop = site.loop(allow=["force-stop"])
+    await converge(loop)
+    await site.server.fault(FailTask("vzreboot", "no space left"))
+    since = await site.log_length()
+    loop.container = asked(loop.container)
+    await converge(loop)
+    (request,) = loop.container.requests
+    assert (request.accepted, (request.answer or "").partition(" (log")[0]) == (
+        False,
+        "failed: no space left",
+    )
+    assert len([path for path in await site.writes(since) if path.endswith("/reboot")]) == 1
+    assert (await site.state())["running"]
+
+
+async def test_a_locked_container_refuses_a_restart(site: Site) -> None:
+    loop = site.loop(allow=["force-stop"])
+    await converge(loop)
+    await site.server.fault(Lock(site.ctid, "backup"))
+    since = await site.log_length()
+    loop.container = asked(loop.container)
+    await loop.one_pass()
+    (request,) = loop.container.requests
+    assert request.answer == f"refused: CT {site.ctid} on pve is locked (backup)"
+    assert await site.writes(since) == []
 
 
 async def test_a_pending_change_takes_effect_by_an_allowed_restart(site: Site) -> None:

@@ -2,6 +2,7 @@ import pytest
 
 from lab.pve.cluster import PveCluster
 from lab.pve.faults import (
+    Deaf,
     FailTask,
     Flock,
     Lock,
@@ -96,6 +97,17 @@ def test_what_is_off_cannot_be_switched_off(site: Site, action: str, reason: str
     path = site.created()
     refused = site.ask("POST", f"{path}/status/{action}")
     assert (refused.status, refused.reason) == (500, reason)
+
+
+def test_a_reboot_cuts_the_power_of_what_does_not_shut_down_in_time_and_starts_it_again(site: Site) -> None:
+    path = site.started()
+    before = site.cluster.running()[0]
+    site.put(Deaf(101))
+    upid = site.ask("POST", path + "/status/reboot", timeout=30)
+    begun = site.now
+    assert site.exit_of(upid) == "OK"
+    assert site.now - begun >= 30
+    assert site.cluster.running() != (before,)
 
 
 def test_a_running_container_takes_memory_at_once_and_keeps_the_nameserver_pending(site: Site) -> None:

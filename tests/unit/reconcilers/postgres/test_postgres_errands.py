@@ -13,9 +13,9 @@ from crds.postgres import PostgresClusterSpec, PostgresClusterStatus
 from reconcilers.contract import Plan, Resource
 from reconcilers.hook_runs import HookResult, HookState
 from reconcilers.postgres.actions import PostgresAction, RunHook
-from reconcilers.postgres.errands import asked_runs
 from reconcilers.postgres.model import LostMember, SeenCluster, SeenMember, Setting
 from reconcilers.postgres.plan import plan_postgres
+from reconcilers.postgres.restarting import restart_runs
 from tests.builders import START
 from tests.builders_haproxy import said
 from tests.builders_postgres import a_member, a_standby, message, reason, settings
@@ -212,7 +212,7 @@ def test_a_restart_is_tried_once_for_each_start_of_a_member_and_spec(
     state: HookState, blocked: str | None
 ) -> None:
     waits = member("one", waiting("200"))
-    run = asked_runs(the_cluster(RISES), [waits], NOON)[-1]
+    run = restart_runs(the_cluster(RISES), [waits])[-1]
     runs = {run: HookResult("pg-restart", state, "told so")}
     plan = decide(waits, spec=RISES, runs=runs)
     assert plan.steps == ()
