@@ -27,6 +27,9 @@ SET client_min_messages = 'error'; SET search_path = pg_catalog; SET row_securit
 #: Sessions to one member at a time, the one that is kept open among them.
 _MOST_SESSIONS: Final = 4
 _CLOSE_S: Final = 1.0
+#: What asyncpg ends in where a server leaves out what each PostgreSQL says of itself.
+_GARBLED: Final = (AttributeError, LookupError, ValueError)
+_NO_POSTGRES: Final = "what answers there is not of PostgreSQL's form"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,9 @@ class Member:
             raise of_talking(exc.sqlstate, _words(exc), self.where) from exc
         except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as exc:
             raise TransientError(f"{self.where}: {str(exc) or type(exc).__name__}") from exc
+        except UnicodeError as exc:
+            # A database in SQL_ASCII may hold names that are no UTF-8.
+            raise TransientError(f"{self.where}: an answer that is no UTF-8") from exc
 
     @asynccontextmanager
     async def _kept_session(self) -> AsyncIterator[Any]:
@@ -162,6 +168,8 @@ class Member:
             raise of_connecting(exc.sqlstate, _words(exc), self.where, door.user) from exc
         except (asyncpg.InterfaceError, asyncpg.InternalClientError) as exc:
             raise NotSentError(f"cannot connect to {self.where}: {exc}") from exc
+        except _GARBLED as exc:
+            raise NotSentError(f"cannot connect to {self.where}: {_NO_POSTGRES}") from exc
         except (OSError, TimeoutError) as exc:
             raise of_network(exc, self.where, is_tls=door.ca_file is not None) from exc
         return session

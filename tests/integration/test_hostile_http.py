@@ -14,6 +14,7 @@ from reconcilers.rabbitmq.client import Call
 from reconcilers.transports.elasticsearch import ElasticsearchTransport
 from reconcilers.transports.http_body import LARGEST, MOST_VALUES, json_of
 from reconcilers.transports.rabbitmq import RabbitTransport
+from tests.hostile_server import hostile_server
 
 Ask = Callable[[str], Awaitable[object]]
 _HEAD: Final = b"HTTP/1.1 200 OK\r\n"
@@ -52,23 +53,20 @@ class _Hostile:
         self.heads: list[bytes] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            self.heads.append(await reader.readuntil(b"\r\n\r\n"))
-            writer.write(self._first)
+        self.heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(self._first)
+        await writer.drain()
+        while self._endless:
+            writer.write(self._endless)
             await writer.drain()
-            while self._endless:
-                writer.write(self._endless)
-                await writer.drain()
-                self.sent += len(self._endless)
-        writer.close()
+            self.sent += len(self._endless)
 
 
 @contextlib.asynccontextmanager
 async def hostile(first: bytes, endless: bytes = b"") -> AsyncIterator[tuple[str, _Hostile]]:
     found = _Hostile(first, endless)
-    server = await asyncio.start_server(found.serve, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", found
+    async with hostile_server(found.serve) as address:
+        yield f"http://{address}", found
 
 
 def with_body(body: bytes, **headers: str) -> bytes:

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from reconcilers.contract import Secret, TransientError
 from reconcilers.redis.answers import read_info
 from reconcilers.transports.redis import RedisTransport
+from tests.hostile_server import hostile_server
 
 PIECE = b"x" * 65536
 
@@ -23,23 +24,20 @@ class _Server:
         self.sent = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            await reader.read(4096)
-            writer.write(self._first)
+        await reader.read(4096)
+        writer.write(self._first)
+        await writer.drain()
+        while self._endless:
+            writer.write(self._endless)
             await writer.drain()
-            while self._endless:
-                writer.write(self._endless)
-                await writer.drain()
-                self.sent += len(self._endless)
-        writer.close()
+            self.sent += len(self._endless)
 
 
 @contextlib.asynccontextmanager
 async def answering(first: bytes, endless: bytes = b"") -> AsyncIterator[tuple[str, _Server]]:
     found = _Server(first, endless)
-    server = await asyncio.start_server(found.serve, "127.0.0.1", 0)
-    async with server:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", found
+    async with hostile_server(found.serve) as address:
+        yield address, found
 
 
 GARBLED = {

@@ -14,6 +14,7 @@ from reconcilers.servers import NodeDown
 from reconcilers.transports.haproxy import HaproxyTransport
 from reconcilers.transports.haproxy_answers import read_backends, read_process, read_weight
 from reconcilers.transports.haproxy_counts import read_counted
+from tests.hostile_server import hostile_server
 
 INFO = "Name: HAProxy\nVersion: 2.6.12\nPid: 7\nUptime_sec: 3\n\n"
 NUMBERS = (
@@ -77,15 +78,12 @@ async def answering(path: Path, answer: str) -> AsyncIterator[str]:
     """Answer every command alike; yield the address."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            await reader.readline()
-            writer.write(answer.encode())
-            await writer.drain()
-        writer.close()
+        await reader.readline()
+        writer.write(answer.encode())
+        await writer.drain()
 
-    server = await asyncio.start_unix_server(serve, path)
-    async with server:
-        yield f"unix://{path}"
+    async with hostile_server(serve, path) as address:
+        yield f"unix://{address}"
 
 
 async def test_one_node_that_answers_garbage_hides_no_other(tmp_path: Path) -> None:
