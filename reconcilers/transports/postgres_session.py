@@ -168,10 +168,10 @@ class Member:
             raise of_connecting(exc.sqlstate, _words(exc), self.where, door.user) from exc
         except (asyncpg.InterfaceError, asyncpg.InternalClientError) as exc:
             raise NotSentError(f"cannot connect to {self.where}: {exc}") from exc
-        except _GARBLED as exc:
-            raise NotSentError(f"cannot connect to {self.where}: {_NO_POSTGRES}") from exc
         except (OSError, TimeoutError) as exc:
             raise of_network(exc, self.where, is_tls=door.ca_file is not None) from exc
+        except _GARBLED as exc:  # below OSError: a certificate that is refused is a ValueError, too
+            raise NotSentError(f"cannot connect to {self.where}: {_NO_POSTGRES}") from exc
         return session
 
 

@@ -131,14 +131,14 @@ class RedisTransport:
             connection = self._connection(password)
             try:
                 await connection.connect()  # type: ignore[no-untyped-call]  # the driver's
-            except _GARBLED as exc:
-                await connection.disconnect(nowait=True)
-                raise NotSentError(f"{self.where} {_NO_REDIS}") from exc
             except (errors.RedisError, OSError) as exc:
                 failure = of_connecting(exc, self.where, self._user, is_tls=self._ca_file is not None)
                 refusal = refusal or failure
                 if not is_wrong_password(failure):
                     raise failure from exc
+            except _GARBLED as exc:  # below OSError: a certificate that is refused is a ValueError, too
+                await connection.disconnect(nowait=True)
+                raise NotSentError(f"{self.where} {_NO_REDIS}") from exc
             else:
                 self._worked = password
                 return connection
