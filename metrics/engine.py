@@ -58,7 +58,10 @@ class EngineMetrics:
             registry=registry,
         )
         self._drift = Gauge(
-            "psa_drift_fields", "Steps between an object and its spec", ["kind", "name"], registry=registry
+            "psa_drift_fields",
+            "Steps between an object and its spec; what is due or was asked for is none",
+            ["kind", "name"],
+            registry=registry,
         )
         text = "Mutations of outside systems: ended (ok, failed), or not yet (started, unknown)"
         self._effects = Counter("psa_effects", text, ["system", "result"], registry=registry)

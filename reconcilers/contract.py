@@ -155,6 +155,8 @@ class Step(Generic[ActionT]):
     deadline: timedelta = timedelta(seconds=60)
     independent: bool = False
     """Nothing behind it builds on it: if it is refused for good, it is left out and the others go on."""
+    errand: bool = False
+    """Work that is due or was asked for, such as a hook: the object is as its spec says all the same."""
 
 
 class OutcomeKind(enum.Enum):

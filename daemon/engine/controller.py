@@ -13,7 +13,7 @@ from daemon.engine.backoff import PATIENT, URGENT, Backoff, longest_pause_s, pau
 from daemon.engine.bulkhead import Bulkhead
 from daemon.engine.effects import AtPoint, EffectRunner, nothing_happens
 from daemon.engine.interests import Interests, has_new_request, is_asked_anew
-from daemon.engine.judge import judge_blind
+from daemon.engine.judge import differences, judge_blind
 from daemon.engine.memory import Memory, Refusal
 from daemon.engine.passes import AnyReconciler, Look, Passed, Passes, poll_interval
 from daemon.engine.staleness import watch_staleness
@@ -292,7 +292,7 @@ class Controller:
         memory.seen_at = now
         plan, ran = passed.look.plan, passed.ran
         self._hurry(plan, now)
-        self._metrics.drift(taken.key.kind, taken.key.name, len(plan.steps))
+        self._metrics.drift(taken.key.kind, taken.key.name, differences(plan))
         if passed.withheld:
             wait = patience.cap_s if ran.error is not None else max(SETTLE_S, memory.hold_until - now)
             self._work.add(taken.key, Priority.RETRY, now + min(wait, self._interval(resource)))

@@ -30,6 +30,11 @@ def judge(
     return tuple(merged.values())
 
 
+def differences(plan: Plan[Any]) -> int:
+    """Return how many steps remove a difference; errands do not."""
+    return sum(not step.errand for step in plan.steps)
+
+
 def judge_blind(resource: AnyResource, reason: str, message: str, *, stalled: bool) -> tuple[Verdict, ...]:
     """Return the verdicts of a pass that could not look, or whose plan broke. Ready is left as it was."""
     verdicts = [
@@ -66,7 +71,7 @@ def _ready(plan: Plan[Any], gated: Gated, ran: Ran) -> Verdict:
     trouble = _trouble(plan, gated, ran)
     if trouble is not None:
         return Verdict(ConditionType.READY, Truth.FALSE, *trouble)
-    if plan.steps:
+    if differences(plan):
         return Verdict(ConditionType.READY, Truth.FALSE, "Changing", _summary(plan))
     return Verdict(ConditionType.READY, Truth.TRUE, "AsAsked")
 
@@ -91,7 +96,7 @@ def _progressing(plan: Plan[Any], ran: Ran) -> Verdict:
 
 
 def _drifted(resource: AnyResource, plan: Plan[Any]) -> Verdict:
-    if not plan.steps:
+    if not differences(plan):
         return Verdict(ConditionType.DRIFTED, Truth.FALSE, "NoDifference")
     before = resource.condition(ConditionType.DRIFTED)
     synced = resource.condition(ConditionType.SYNCED)

@@ -150,6 +150,7 @@ def _reboot(container: Resource[ContainerSpec], request: Request) -> Step[Contai
         needs=Verb.FORCE_STOP,
         origin=container.where("spec.state"),
         deadline=timeout + _GRACE,
+        errand=True,
     )
 
 

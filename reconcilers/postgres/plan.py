@@ -74,7 +74,9 @@ def plan_postgres(cluster: Resource[PostgresClusterSpec], seen: SeenCluster, now
     left_to = _left_to_patroni(seen, steps)
     if left_to is not None:
         steps = tuple(step for step in steps if _is_backup(step))
-    steps = tuple(replace(step, independent=_may_fail(step.action)) for step in steps)
+    steps = tuple(
+        replace(step, independent=_may_fail(step.action), errand=_is_backup(step)) for step in steps
+    )
     asks = restart_asks(cluster, seen, steps) if left_to is None else ()
     primary = seen.primary
     lacking = tuple(missing_objects(cluster, primary)) if primary is not None else ()

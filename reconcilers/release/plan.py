@@ -69,14 +69,10 @@ _WORK: Final[Mapping[Phase, Callable[[Turn], Turn]]] = MappingProxyType({
 })  # fmt: skip
 
 
-#: The steps are an attempt's own, hooks and a report: nobody has changed anything outside.
-_NO_DRIFT: Final = Verdict(ConditionType.DRIFTED, Truth.FALSE, "NoDifference")
-
-
 def plan_release(release: Resource[ReleaseSpec], seen: SeenRelease, now: datetime) -> ReleasePlan:
     """Begin an attempt, bring the running one forward, or say why nothing moves."""
     plan = _plan(release, seen, now)
-    return replace(plan, verdicts=(*plan.verdicts, _NO_DRIFT)) if plan.steps else plan
+    return replace(plan, steps=tuple(replace(step, errand=True) for step in plan.steps))
 
 
 def _plan(release: Resource[ReleaseSpec], seen: SeenRelease, now: datetime) -> ReleasePlan:

@@ -184,6 +184,16 @@ def test_a_difference_at_a_generation_that_was_synced_is_drift() -> None:
     assert said(edited, Plan(steps=(a_step(),)))["Drifted"] == ("False", "SpecChanged")
 
 
+def test_an_errand_is_no_difference() -> None:
+    synced = (Condition(ConditionType.SYNCED, Truth.TRUE, "NoDifference", "", START),)
+    resource = replace(PLAIN, observed_generation=1, conditions=synced)
+    errand = Plan(steps=(replace(a_step(), errand=True),))
+    found = said(resource, errand, Ran(errand.steps, (), (), None))
+    assert (found["Drifted"], found["Ready"]) == (("False", "NoDifference"), ("True", "AsAsked"))
+    both = Plan(steps=(*errand.steps, a_step()))
+    assert said(resource, both)["Drifted"] == ("True", "ChangedOutside")
+
+
 @pytest.mark.parametrize(
     ("plan", "ran", "condition", "expected"),
     [
