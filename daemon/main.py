@@ -21,7 +21,7 @@ from daemon.engine.controller import Controller
 from daemon.engine.feed import Feed
 from daemon.heartbeat import Heartbeat
 from daemon.kinds import Transports, build_reconcilers, build_transports
-from daemon.logs import set_up_logs
+from daemon.logs import blotted, set_up_logs
 from daemon.notices import Notices
 from daemon.notify import Notifier
 from daemon.ports import SystemClock, SystemRandom
@@ -98,7 +98,7 @@ def build_daemon(
     except ValueError as exc:
         raise SettingsError(f"source: {exc}") from None
     controller = Controller(store, reconcilers, clock, random, metrics, mode=settings.mode)
-    source = open_source(settings.source.directory, clock, ownership, systems)
+    source = open_source(settings.source.directory, clock, ownership, systems, hide=blotted)
     feed = Feed(source, store, clock, random, metrics)
     heartbeat = Heartbeat(clock, controller, metrics, notifier.alive)
     paths = {"state": settings.state, "settings": config}

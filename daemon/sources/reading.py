@@ -3,6 +3,7 @@
 import hashlib
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -30,10 +31,13 @@ class Reading:
         parser: Parser,
         systems: Mapping[str, str] | None = None,
         understand: Callable[[str, bytes, Parsed], FileContent] = read_objects,
+        hide: Callable[[str], str] = str,
     ) -> None:
+        """Take what reads a file; *hide* takes secrets out of what is said of one."""
         self._parser = parser
         self._systems = systems
         self._understand = understand
+        self._hide = hide
         self._contents: dict[str, tuple[str, FileContent]] = {}
         self._cut: dict[str, int] = {}
         """How often the parser did not get to the end of a file."""
@@ -74,12 +78,20 @@ class Reading:
 
     def _content(self, path: str, data: bytes, parsed: Parsed) -> FileContent:
         try:
-            return self._understand(path, data, parsed)
+            return self._without_secrets(self._understand(path, data, parsed))
         except _BUGS as exc:
             text = "".join(traceback.format_exception_only(exc)).strip()
             log.exception("file.panicked", file=path, error=text)
             message = f"a bug of psa-reconciler keeps it from being read: {text}"
             return refused_content(RefusedFile(path, message, ("report it, with the file",)))
+
+    def _without_secrets(self, content: FileContent) -> FileContent:
+        """Return *content* whose problems, which show lines of the file to everybody, hold none."""
+        hidden = (
+            replace(each, message=self._hide(each.message), rendered=self._hide(each.rendered))
+            for each in content.problems
+        )
+        return replace(content, problems=tuple(hidden))
 
 
 def digest_of(scan: Scan, cut: Iterable[str] = ()) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -37,7 +37,8 @@ class DirectorySource:
     """Delivers a snapshot at first, and then whenever the directory says something else.
 
     ``name`` is the directory's path, for sentences. ``next_snapshot`` has one caller at a time.
-    ``systems`` are the settings' endpoints, name to type; without them, files may select any.
+    ``systems`` are the settings' endpoints, name to type; without them, files may select any. ``hide`` takes
+    secrets out of what is said of a file.
     """
 
     def __init__(
@@ -49,13 +50,14 @@ class DirectorySource:
         clock: Clock,
         *,
         systems: Mapping[str, str] | None = None,
+        hide: Callable[[str], str] = str,
     ) -> None:
         self._name = name
         self._files = files
         self._hints = hints
         self._parser = parser
         self._clock = clock
-        self._reading = Reading(parser, systems)
+        self._reading = Reading(parser, systems, hide=hide)
         self._begun = False
         self._wake = asyncio.Event()
         self._requested = True
@@ -195,11 +197,16 @@ class DirectorySource:
 
 
 def open_source(
-    root: Path, clock: Clock, ownership: Ownership, systems: Mapping[str, str]
+    root: Path,
+    clock: Clock,
+    ownership: Ownership,
+    systems: Mapping[str, str],
+    *,
+    hide: Callable[[str], str],
 ) -> DirectorySource:
     """Return the source of a real directory, with a parser child of its own; files select among *systems*."""
-    files = Directory(root, clock, ownership)
-    return DirectorySource(str(root), files, DirectoryHints(root), ChildParser(), clock, systems=systems)
+    files, parser = Directory(root, clock, ownership), ChildParser()
+    return DirectorySource(str(root), files, DirectoryHints(root), parser, clock, systems=systems, hide=hide)
 
 
 def _answer(futures: list["asyncio.Future[None]"]) -> None:
