@@ -127,8 +127,6 @@ class Detector(Model):
     """Ticks with errors since the onset; one that failed as a whole counts twice."""
     dispersion: Dispersion = Dispersion()
     """Of the stable colour's errors: bursts are weaker evidence."""
-    own: Dispersion = Dispersion()
-    """Of the candidate's: for the next release, where it will be stable."""
     alarm: Alarm | None = None
     """What is wrong."""
 

@@ -156,7 +156,6 @@ def step(detector: Detector, delta: Delta, trial: Trial, now: datetime, elapsed_
     update: dict[str, object] = {}
     if elapsed_s:
         update["dispersion"] = dispersed(detector.dispersion, delta.stable_errors)
-        update["own"] = dispersed(detector.own, delta.errors)
     if delta.requests or delta.stable_requests:
         update["total"] = added(detector.total, delta)
     alarm = detector.alarm

@@ -69,16 +69,6 @@ def passed_over(evidence: Evidence, sample: Sample, now: datetime) -> Evidence:
     return evidence.model_copy(update={"marks": marks, "ticked_at": now, "pending_s": 0.0, "pending": ()})
 
 
-def afresh(evidence: Evidence, *, promoted: bool) -> Evidence:
-    """Return the beginning of the next release's evidence: all that is kept is how unevenly errors come.
-
-    *promoted*: the candidate is the stable colour of the next one.
-    """
-    kept = Detector(dispersion=evidence.failing.own if promoted else evidence.failing.dispersion)
-    slow = tuple(Detector(dispersion=each.own if promoted else each.dispersion) for each in evidence.slow)
-    return Evidence(failing=kept, slow=slow)
-
-
 def _before(evidence: Evidence, sample: Sample, reading: Reading, now: datetime, lasted_s: float) -> Evidence:
     update: dict[str, object] = {"marks": reading.marks, "ticked_at": now, "pending_s": 0.0, "pending": ()}
     failing = evidence.failing

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from crds.evidence import Evidence, Tally
+from crds.evidence import Tally
 from reconcilers.release.rule import Rule, SlowLimit, Slowness
-from reconcilers.release.watching import afresh, passed_over
+from reconcilers.release.watching import passed_over
 from reconcilers.servers import Health
 from tests.builders import START
 from tests.builders_rule import Entry, FakeNode
@@ -78,7 +78,6 @@ def test_what_came_during_a_gap_counts_and_its_time_does_not(elapsed_s: float | 
     assert entry.evidence.watched_s == 3
     assert entry.evidence.failing.total.requests == 5030
     assert entry.evidence.failing.total.errors == 2
-    assert entry.evidence.failing.own.errors == 0
 
 
 def test_time_without_an_answer_is_not_watched() -> None:
@@ -178,33 +177,6 @@ def test_stables_unevenness_is_learned_before_the_split() -> None:
 
     assert (learned.errors, learned.bursts, learned.squares) == (12, 3, 6 * 16)
     assert entry.evidence.failing.total == Tally()
-
-
-@pytest.mark.parametrize(("promoted", "errors"), [(True, 5), (False, 2)])
-def test_the_next_release_knows_how_unevenly_errors_come_to_its_stable(
-    *, promoted: bool, errors: int
-) -> None:
-    rule = Rule(slow_limits=(SlowLimit(0.95, 200),))
-    entry = Entry(rule=rule).began()
-    entry.tick(100, 5, 100, 2, slowness=(Slowness(100, 5, 100, 2),))
-
-    heir = afresh(entry.evidence, promoted=promoted)
-
-    assert heir.failing.dispersion.errors == heir.slow[0].dispersion.errors == errors
-    assert heir.model_copy(update={"failing": Evidence().failing, "slow": ()}) == Evidence()
-
-
-def test_an_heir_counts_its_onsets_from_its_own_beginning() -> None:
-    rule = Rule(slow_limits=(SlowLimit(0.95, 200),))
-    old = Entry(rule=rule).began()
-    old.tick(slowness=(Slowness(100, 5, 100, 2),))
-    entry = Entry(rule=rule, evidence=afresh(old.evidence, promoted=True)).began()
-    for _ in range(10):
-        entry.tick(slowness=(Slowness(10, 9, 10, 0),))
-
-    alarm = entry.evidence.slow[0].alarm
-    assert alarm is not None
-    assert alarm.onset_at == START
 
 
 class TestHanging:
