@@ -80,6 +80,9 @@ class EngineMetrics:
         self._lag = Gauge(
             "psa_event_loop_lag_seconds", "Lateness of the loop's last heartbeat", registry=registry
         )
+        self._make_source_gauges(registry)
+
+    def _make_source_gauges(self, registry: CollectorRegistry) -> None:
         self._files = Gauge(
             "psa_source_files", "Files of the watched directory", ["state"], registry=registry
         )

@@ -88,8 +88,11 @@ class Database:
     def __init__(self, path: Path | str) -> None:
         """Open or make the database at *path* (``:memory:`` for none on disk).
 
-        Raises NewerSchemaError, or sqlite3.Error where the file cannot be opened or is no database.
+        Raises NewerSchemaError, or OSError or sqlite3.Error where the file cannot be opened or is no database.
         """
+        if path != ":memory:":
+            # SQLite gives its other files this one's mode; plans and events are for psactl to show.
+            Path(path).touch(mode=0o600)
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         # Reads of the web page must not wait for, nor see, a half-done commit of the writer thread.
         alone = path == ":memory:"

@@ -104,7 +104,7 @@ async def test_a_body_that_no_parser_should_meet_is_refused_without_a_word_in_th
     headers = {"Content-Type": "application/json"}
     async with a_daemon(tmp_path) as running:
         for body in ("[" * 200_000, '{"objects": ' + "9" * 10_000 + "}"):
-            async with running.tcp.post(f"/api/v1/{action}", data=body, headers=headers) as answer:
+            async with running.unix.post(f"/api/v1/{action}", data=body, headers=headers) as answer:
                 assert answer.status == 400
                 assert (await answer.json())["error"]["code"] == "BadJson"
     assert "Traceback" not in "".join(capfd.readouterr())

@@ -52,10 +52,18 @@ async def test_only_addresses_and_localhost_are_our_name(tmp_path: Path, host: s
         assert answer.status == status
 
 
-async def test_a_page_of_another_site_cannot_make_us_look_at_everything(tmp_path: Path) -> None:
+@pytest.mark.parametrize("action", ["plan", "catch-up"])
+async def test_nobody_on_the_network_can_make_us_look_at_everything(tmp_path: Path, action: str) -> None:
+    async with a_daemon(tmp_path) as running:
+        async with running.tcp.post(f"/api/v1/{action}", json={}) as answer:
+            assert answer.status == 403
+        assert running.knobs.looks == []
+
+
+async def test_text_that_calls_itself_json_only_inside_is_no_wish(tmp_path: Path) -> None:
     async with (
         a_daemon(tmp_path) as running,
-        running.tcp.post("/api/v1/plan", data="{}", headers={"Content-Type": "text/plain"}) as answer,
+        running.unix.post("/api/v1/plan", data="{}", headers={"Content-Type": "text/plain"}) as answer,
     ):
         assert answer.status == 400
         assert running.knobs.looks == []

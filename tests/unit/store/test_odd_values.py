@@ -1,5 +1,6 @@
 """Values that SQLite does not take cost themselves only, never the commits that follow."""
 
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,3 +46,11 @@ def test_a_number_that_is_too_large_keeps_nothing_of_its_transaction_and_harms_n
 
     assert database.load().values == {"third": "of a good one"}
     database.close()
+
+
+def test_nobody_else_reads_what_is_kept(tmp_path: Path) -> None:
+    database = Database(tmp_path / "state.db")
+    database.write([])
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+    database.close()
+    assert {0o600} == set(modes.values()), modes
