@@ -88,7 +88,7 @@ class Database:
     def __init__(self, path: Path | str) -> None:
         """Open or make the database at *path* (``:memory:`` for none on disk).
 
-        Raises NewerSchemaError, or OSError or sqlite3.Error where the file cannot be opened or is no database.
+        Raises NewerSchemaError; OSError or sqlite3.Error where it cannot be opened or is no database.
         """
         if path != ":memory:":
             # SQLite gives its other files this one's mode; plans and events are for psactl to show.
