@@ -103,6 +103,9 @@ class Directory:
             return Scan(unreadable=str(exc))
         except MovedError as exc:
             return Scan(unsettled=frozenset({str(exc)}))
+        except OSError as exc:
+            # A file server may answer anything, a stale handle among it: no file is to blame.
+            return Scan(unreadable=f"{self._root} cannot be read: {exc.strerror}")
         if first.identity != second.identity:
             return Scan(unsettled=frozenset({str(self._root)}))
         refused = {**first.refused, **{f.path: f for f in read.values() if isinstance(f, RefusedFile)}}

@@ -1,5 +1,6 @@
 """The real directory: what is read, what is ignored, what is refused, and when nothing can be concluded."""
 
+import errno
 import os
 import shutil
 import socket
@@ -13,7 +14,7 @@ import pytest
 from daemon.ports import SystemClock
 from daemon.sources.directory import Directory, Scan
 from daemon.sources.nodes import LARGEST_FILE
-from daemon.sources.ownership import Ownership
+from daemon.sources.ownership import Ownership, Refusal
 from tests.builders_source import container_yaml, put
 
 MINE = Ownership.of([], [])
@@ -338,3 +339,18 @@ def test_a_strangers_file_and_directory_are_refused(as_somebody_else: Path) -> N
     refused = str(scan(as_somebody_else, only_others).unreadable)
     assert refused.startswith(f"{as_somebody_else} belongs to ")
     assert refused.endswith(f"to put it right: chown root {as_somebody_else}")
+
+
+class Stale(Ownership):
+    """A file server that was set up anew while we looked."""
+
+    def refuse(self, path: Path, found: os.stat_result, *, parent: bool = False) -> Refusal | None:
+        if path.name == "services":
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return super().refuse(path, found, parent=parent)
+
+
+def test_an_error_that_nobody_thought_of_says_nothing_of_any_file(root: Path) -> None:
+    (root / "services").mkdir(mode=0o755)
+    found = scan(root, Stale(MINE.owners, MINE.groups))
+    assert (found.unreadable, found.files) == (f"{root} cannot be read: Stale file handle", ())
