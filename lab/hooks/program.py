@@ -18,7 +18,7 @@ from typing import Final
 
 #: No trouble outlives a lab for long, whoever forgets to end it.
 _AT_MOST_S: Final = 600.0
-_TIMEOUT_S: Final = 3.0
+_TIMEOUT_S: Final = 2.0
 _TRIES: Final = 3
 
 

@@ -20,8 +20,12 @@ COMMANDS = {
 }
 HOW_TO = [path for path in COMMANDS if path.parent.name == "how-to"]
 TUTORIAL = ROOT / "docs/tutorial.md"
-#: Pages of half a minute: one breaks all that there is, the other waits for a whole release.
-LENGTHY = {"break-the-lab.md": (pytest.mark.slow,), "release-a-version.md": (pytest.mark.slow,)}
+#: Pages of half a minute: one breaks all that there is, the others wait for whole releases.
+LENGTHY = {
+    "break-the-lab.md": (pytest.mark.slow,),
+    "release-a-version.md": (pytest.mark.slow,),
+    "roll-back.md": (pytest.mark.slow,),
+}
 pytestmark = pytest.mark.timeout(180)
 
 

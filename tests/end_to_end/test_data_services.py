@@ -144,6 +144,7 @@ def streams(lab: Lab) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_a_setting_that_needs_a_restart_is_in_force_after_both_containers_were_restarted_in_order(
     site: Site,
 ) -> None:

@@ -173,6 +173,7 @@ _MOMENTS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_killed_at_five_moments_that_leave_a_trace_it_goes_on_where_it_was(lab: Lab) -> None:
     _is_done(lab)  # else a kill may hit the one moment that leaves none, of another container

@@ -31,10 +31,11 @@ def _hangs(lab: Releases) -> None:
     ("breaks", "reason", "may_fail"),
     [
         (_dies, "CandidateDown", 5),
-        pytest.param(_refuses, "CandidateDown", 5, marks=pytest.mark.slow),
-        pytest.param(_hangs, "Hanging", _RATE // 2 * 6, marks=pytest.mark.slow),
+        (_refuses, "CandidateDown", 5),
+        (_hangs, "Hanging", _RATE // 2 * 6),
     ],
 )
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_candidate_that_does_not_work_is_left_within_five_seconds(
     short_path: Path, breaks: Callable[[Releases], None], reason: str, may_fail: int

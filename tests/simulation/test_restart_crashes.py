@@ -121,6 +121,7 @@ def ends_restarted(machine: Machine, state: State, moment: str) -> None:
     assert state.open_intents == {}, moment
 
 
+@pytest.mark.slow
 async def test_a_crash_at_any_point_restarts_no_container_twice_and_none_out_of_order() -> None:
     whole, reference = Killer(), HostedMachine()
     state = await reference.run(DECLARED, whole)
