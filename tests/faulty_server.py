@@ -8,6 +8,8 @@ import struct
 from collections.abc import AsyncIterator
 from typing import Final
 
+from tests.hostile_server import hostile_server
+
 _OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 _BODY_TO_COME: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nok"
 #: Answers the key of RFC 6455 (1.3); HAProxy compares.
@@ -39,28 +41,15 @@ class Manner(enum.Enum):
 class FaultyServer:
     """Answers every request in the manner that is set; health checks are nothing to it."""
 
-    def __init__(self, address: str) -> None:
-        self.address = address
+    def __init__(self) -> None:
+        self.address = ""
         self.manner = Manner.WHOLE
-        self._open: dict[asyncio.StreamWriter, asyncio.Event] = {}
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open[writer] = ended = asyncio.Event()
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            while await reader.readuntil(b"\r\n\r\n"):
-                if not await self._answer(reader, writer):
-                    break
-        with contextlib.suppress(OSError):
-            writer.close()
-            await writer.wait_closed()
-        del self._open[writer]
-        ended.set()
-
-    async def close(self) -> None:
-        """End all connections and wait for what serves them."""
-        for writer, ended in tuple(self._open.items()):
-            writer.transport.abort()
-            await ended.wait()
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer all requests of a connection."""
+        while await reader.readuntil(b"\r\n\r\n"):
+            if not await self._answer(reader, writer):
+                break
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; whether the connection stays for another one."""
@@ -112,11 +101,6 @@ def reset(writer: asyncio.StreamWriter) -> None:
 @contextlib.asynccontextmanager
 async def a_faulty_server() -> AsyncIterator[FaultyServer]:
     """Serve at a free loopback port."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    faulty = FaultyServer(f"127.0.0.1:{listener.getsockname()[1]}")
-    server = await asyncio.start_server(faulty.serve, sock=listener)
-    try:
+    faulty = FaultyServer()
+    async with hostile_server(faulty.converse) as faulty.address:
         yield faulty
-    finally:
-        server.close()
-        await faulty.close()

@@ -46,3 +46,31 @@ async def hostile_server(handle: Handle, path: Path | None = None) -> AsyncItera
     finally:
         server.close()
         await connections.close()
+
+
+class Answering:
+    """Answers what ends in *ends* with *first*, then with *endless* for as long as somebody takes it."""
+
+    def __init__(self, first: bytes, endless: bytes, ends: bytes) -> None:
+        self._first = first
+        self._endless = endless
+        self._ends = ends
+        self.sent = 0
+        self.heads: list[bytes] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.heads.append(await reader.readuntil(self._ends))
+        writer.write(self._first)
+        await writer.drain()
+        while self._endless:
+            writer.write(self._endless)
+            await writer.drain()
+            self.sent += len(self._endless)
+
+
+@contextlib.asynccontextmanager
+async def answering(first: bytes, endless: bytes, ends: bytes) -> AsyncIterator[tuple[str, Answering]]:
+    """Serve so at a free loopback port; yield HOST:PORT and what came and went."""
+    found = Answering(first, endless, ends)
+    async with hostile_server(found.serve) as address:
+        yield address, found

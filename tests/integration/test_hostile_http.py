@@ -1,6 +1,5 @@
 """What a hostile RabbitMQ or Elasticsearch answers costs no memory and no loop, and has one sentence."""
 
-import asyncio
 import contextlib
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -14,7 +13,7 @@ from reconcilers.rabbitmq.client import Call
 from reconcilers.transports.elasticsearch import ElasticsearchTransport
 from reconcilers.transports.http_body import LARGEST, MOST_VALUES, json_of
 from reconcilers.transports.rabbitmq import RabbitTransport
-from tests.hostile_server import hostile_server
+from tests.hostile_server import Answering, answering
 
 Ask = Callable[[str], Awaitable[object]]
 _HEAD: Final = b"HTTP/1.1 200 OK\r\n"
@@ -43,29 +42,9 @@ def ask(request: pytest.FixtureRequest) -> Ask:
     return found
 
 
-class _Hostile:
-    """Answers each request with *first*, then with *endless* for as long as somebody takes it."""
-
-    def __init__(self, first: bytes, endless: bytes) -> None:
-        self._first = first
-        self._endless = endless
-        self.sent = 0
-        self.heads: list[bytes] = []
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.heads.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(self._first)
-        await writer.drain()
-        while self._endless:
-            writer.write(self._endless)
-            await writer.drain()
-            self.sent += len(self._endless)
-
-
 @contextlib.asynccontextmanager
-async def hostile(first: bytes, endless: bytes = b"") -> AsyncIterator[tuple[str, _Hostile]]:
-    found = _Hostile(first, endless)
-    async with hostile_server(found.serve) as address:
+async def hostile(first: bytes, endless: bytes = b"") -> AsyncIterator[tuple[str, Answering]]:
+    async with answering(first, endless, ends=b"\r\n\r\n") as (address, found):
         yield f"http://{address}", found
 
 

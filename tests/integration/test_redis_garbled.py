@@ -1,43 +1,14 @@
 """What answers where Redis should, and is no Redis: one error of the contract, little memory, soon."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-
 import pytest
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from reconcilers.contract import Secret, TransientError
 from reconcilers.redis.answers import read_info
 from reconcilers.transports.redis import RedisTransport
-from tests.hostile_server import hostile_server
+from tests.hostile_server import answering
 
 PIECE = b"x" * 65536
-
-
-class _Server:
-    """Answers whoever says something with *first*, then with *endless* for as long as it is taken."""
-
-    def __init__(self, first: bytes, endless: bytes) -> None:
-        self._first = first
-        self._endless = endless
-        self.sent = 0
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(4096)
-        writer.write(self._first)
-        await writer.drain()
-        while self._endless:
-            writer.write(self._endless)
-            await writer.drain()
-            self.sent += len(self._endless)
-
-
-@contextlib.asynccontextmanager
-async def answering(first: bytes, endless: bytes = b"") -> AsyncIterator[tuple[str, _Server]]:
-    found = _Server(first, endless)
-    async with hostile_server(found.serve) as address:
-        yield address, found
 
 
 GARBLED = {
@@ -55,7 +26,7 @@ GARBLED = {
 @pytest.mark.parametrize("answer", GARBLED.values(), ids=GARBLED.keys())
 @pytest.mark.parametrize("password", [None, "a-password"], ids=["asked", "at the door"])
 async def test_what_is_no_answer_of_redis_is_said_so(answer: bytes, password: str | None) -> None:
-    async with answering(answer) as (address, _):
+    async with answering(answer, b"", ends=b"\r\n") as (address, _):
         read = None if password is None else lambda: Secret("a-password")
         with pytest.raises(TransientError) as caught:
             await RedisTransport("psa-redis", address, read_password=read).ask(("INFO",))
@@ -63,14 +34,15 @@ async def test_what_is_no_answer_of_redis_is_said_so(answer: bytes, password: st
 
 
 async def test_an_answer_that_announces_gigabytes_is_not_waited_for() -> None:
-    async with answering(b"$9999999999\r\n", PIECE) as (address, server):
+    async with answering(b"$9999999999\r\n", PIECE, ends=b"\r\n") as (address, server):
         with pytest.raises(TransientError, match="an answer of more than 16 MiB"):
             await RedisTransport("psa-redis", address).ask(("INFO",))
         assert server.sent < 64 * len(PIECE)
 
 
 async def test_lists_without_end_are_broken_off() -> None:
-    async with answering(b"*1000000\r\n", b"$60000\r\n" + b"x" * 60_000 + b"\r\n") as (address, server):
+    item = b"$60000\r\n" + b"x" * 60_000 + b"\r\n"
+    async with answering(b"*1000000\r\n", item, ends=b"\r\n") as (address, server):
         with pytest.raises(TransientError, match="an answer of more than 16 MiB"):
             await RedisTransport("psa-redis", address).ask(("INFO",))
         assert server.sent < 32 << 20
